@@ -1,0 +1,79 @@
+//! The tree: a RON document as values with places.
+
+use crate::Span;
+
+/// One value of a document and where it stands.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Value {
+    pub span: Span,
+    pub kind: ValueKind,
+}
+
+/// One `name: value` of a struct.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Field {
+    pub name: String,
+    pub name_span: Span,
+    pub value: Value,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum ValueKind {
+    Bool(bool),
+    Int(i128),
+    Float(f64),
+    Char(char),
+    Str(String),
+    Bytes(Vec<u8>),
+    /// `None`, or `Some(value)`.
+    Option(Option<Box<Value>>),
+    /// `[a, b]`
+    List(Vec<Value>),
+    /// `{ k: v }` in the order of the text.
+    Map(Vec<(Value, Value)>),
+    /// `()`, or `Name`: a unit, named or not. `Name` alone is also how an enum's unit variant reads.
+    Unit { name: Option<String> },
+    /// `(a, b)` or `Name(a, b)`. `name_span` is empty without a name.
+    Tuple { name: Option<String>, name_span: Span, items: Vec<Value> },
+    /// `(a: 1)` or `Name(a: 1)`. `name_span` is empty without a name.
+    Struct { name: Option<String>, name_span: Span, fields: Vec<Field> },
+}
+
+impl Value {
+    /// What the value is, for messages: `a string`, `a list`, `the struct Graph`.
+    pub fn what(&self) -> String {
+        match &self.kind {
+            ValueKind::Bool(_) => "a boolean".into(),
+            ValueKind::Int(_) => "an integer".into(),
+            ValueKind::Float(_) => "a float".into(),
+            ValueKind::Char(_) => "a character".into(),
+            ValueKind::Str(_) => "a string".into(),
+            ValueKind::Bytes(_) => "a byte string".into(),
+            ValueKind::Option(None) => "None".into(),
+            ValueKind::Option(Some(v)) => v.what(),
+            ValueKind::List(_) => "a list".into(),
+            ValueKind::Map(_) => "a map".into(),
+            ValueKind::Unit { name: None } => "()".into(),
+            ValueKind::Unit { name: Some(n) } => format!("the name {n}"),
+            ValueKind::Tuple { name: None, .. } => "a tuple".into(),
+            ValueKind::Tuple { name: Some(n), .. } => format!("the tuple {n}(…)"),
+            ValueKind::Struct { name: None, .. } => "a struct".into(),
+            ValueKind::Struct { name: Some(n), .. } => format!("the struct {n}(…)"),
+        }
+    }
+
+    pub fn as_str(&self) -> Option<&str> {
+        match &self.kind {
+            ValueKind::Str(s) => Some(s),
+            _ => None,
+        }
+    }
+
+    /// The value of the field `name`, if this is a struct that has it.
+    pub fn field(&self, name: &str) -> Option<&Value> {
+        match &self.kind {
+            ValueKind::Struct { fields, .. } => fields.iter().find(|f| f.name == name).map(|f| &f.value),
+            _ => None,
+        }
+    }
+}

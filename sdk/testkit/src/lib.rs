@@ -1,0 +1,20 @@
+//! Run one node without the runtime, in one line, and hold it to the row law.
+//!
+//! ```ignore
+//! let done = Case::<DropNulls>::new(r#"(columns: ["sku"])"#)
+//!     .input("sku:Utf8 | qty:Int32
+//!             a        | 1
+//!             null     | 2")
+//!     .run();
+//! assert_eq!(done.dropped["null in sku"], 1);
+//! ```
+//!
+//! Every case runs three times: the input whole, row by row, and in batches of three. All must agree as multisets of rows.
+
+mod case;
+mod recorder;
+mod table;
+
+pub use case::{Case, Done, NoConnections, config, site};
+pub use recorder::Recorder;
+pub use table::{show, sorted, table};

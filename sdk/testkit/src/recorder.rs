@@ -1,0 +1,64 @@
+//! An `Out` that keeps everything, for tests.
+
+use arrow::array::RecordBatch;
+use selvedge_node::{Error, Out, Rejection, Result};
+use std::collections::BTreeMap;
+
+#[derive(Debug, Default)]
+pub struct Recorder {
+    /// Batches by output port.
+    pub sent: BTreeMap<usize, Vec<RecordBatch>>,
+    pub dropped: BTreeMap<String, u64>,
+    pub samples: BTreeMap<String, Vec<String>>,
+    pub rejected: Vec<Rejection>,
+    pub absorbed: BTreeMap<String, u64>,
+    pub created: BTreeMap<String, u64>,
+    /// As if `errors` were not connected: the first rejection is an error.
+    pub strict: bool,
+}
+
+impl Recorder {
+    pub fn rows_sent(&self) -> u64 {
+        self.sent.values().flatten().map(|b| b.num_rows() as u64).sum()
+    }
+
+    /// Panics unless `rows in + created = sent + dropped + rejected + absorbed`.
+    pub fn check_law(&self, rows_in: u64) {
+        let sum = |m: &BTreeMap<String, u64>| m.values().sum::<u64>();
+        let came = rows_in + sum(&self.created);
+        let left = self.rows_sent() + sum(&self.dropped) + self.rejected.len() as u64 + sum(&self.absorbed);
+        assert_eq!(came, left, "the row law is broken: {rows_in} in, {self:?}");
+    }
+}
+
+impl Out for Recorder {
+    fn send(&mut self, port: usize, batch: RecordBatch) -> Result<()> {
+        if batch.num_rows() > 0 {
+            self.sent.entry(port).or_default().push(batch);
+        }
+        Ok(())
+    }
+    fn drop_rows(&mut self, reason: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+        *self.dropped.entry(reason.to_string()).or_default() += count;
+        let kept = self.samples.entry(reason.to_string()).or_default();
+        if kept.len() < 5 {
+            kept.extend(samples(5 - kept.len()));
+        }
+    }
+    fn reject(&mut self, rejection: Rejection) -> Result<()> {
+        if self.strict {
+            return Err(Error::data(rejection.message));
+        }
+        self.rejected.push(rejection);
+        Ok(())
+    }
+    fn absorb(&mut self, reason: &str, rows: u64) {
+        *self.absorbed.entry(reason.to_string()).or_default() += rows;
+    }
+    fn create(&mut self, reason: &str, rows: u64) {
+        *self.created.entry(reason.to_string()).or_default() += rows;
+    }
+    fn stopping(&self) -> bool {
+        false
+    }
+}
