@@ -1,1 +1,28 @@
-//! Being raised.
+//! Runs a plan: threads, queues bounded in bytes, the ledger, commit. The only crate with threads and clocks.
+//!
+//! ```text
+//!            ┌ stage 0 ×2 ────────────┐   queue per instance    ┌ stage 1 ×2 ──────────────┐
+//!  splits ──►│ source ► map ► map ────┼─── hash of the keys ───►│ transform ► map ► writer ├──► pending
+//!            └────────────────────────┘   bounded in bytes      └──────────────────────────┘      │
+//!                     every hop counted in the ledger                 all ended, ledger balanced ─┴─► commit
+//! ```
+//!
+//! A thread owns one instance of every node of its stage. Sending to a full queue blocks: that is all of back-pressure.
+//! Every node takes batches from every port at any time, so a diamond cannot deadlock. The first error wins: it stops the
+//! run, wakes everyone who waits, all threads are joined and nothing is committed.
+
+mod ledger;
+mod positions;
+mod queue;
+mod report;
+mod run;
+mod size;
+mod stage;
+mod stop;
+
+pub use ledger::{Flow, Ledger, NodeLedger};
+pub use report::{Counted, EdgeReport, ErrorReport, NodeReport, PortReport, Report, Sampled, Status};
+pub use run::{Options, Running, Stopper, default_memory, start};
+
+#[cfg(test)]
+mod tests;

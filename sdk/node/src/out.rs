@@ -47,6 +47,12 @@ pub trait Out {
     /// Rows that did not come in but go out: `groups`, `exploded`, `read`.
     fn create(&mut self, reason: &str, rows: u64);
 
+    /// Counts something that befell values and changes no row's fate: `null by cast: qty`. Stands beside the ledger, outside
+    /// the row law.
+    fn count(&mut self, what: &str, times: u64) {
+        let _ = (what, times);
+    }
+
     /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`.
     fn stopping(&self) -> bool;
 }

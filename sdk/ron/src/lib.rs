@@ -9,14 +9,22 @@
 //!
 //! A property test holds the parser to the `ron` crate: what one accepts, the other does, with the same meaning.
 
+mod attribute;
 mod de;
+mod lexer;
+mod number;
 mod parse;
+mod print;
 mod problem;
 mod span;
 mod value;
 
 pub use de::from_value;
 pub use parse::parse;
+pub use print::to_json;
 pub use problem::{Problem, Problems, Severity, nearest, similar};
 pub use span::{FileId, Span, Spanned};
-pub use value::{Field, Value, ValueKind};
+pub use value::{Field, Secret, Value, ValueKind};
+
+#[cfg(test)]
+mod tests;

@@ -91,6 +91,19 @@ pub(crate) fn set_current(span: Span) {
     CURRENT.set(span);
 }
 
+/// Runs `f` inside the value at `span`. Serde reads untagged enums and flattened structs through a buffer that forgets
+/// places; a `Spanned` in there gets the place of the innermost value that is still known.
+pub(crate) fn enclosed<T>(span: Span, f: impl FnOnce() -> T) -> T {
+    struct Restore(Span);
+    impl Drop for Restore {
+        fn drop(&mut self) {
+            CURRENT.set(self.0);
+        }
+    }
+    let _restore = Restore(CURRENT.replace(span));
+    f()
+}
+
 /// The newtype name by which our deserializer recognises a `Spanned`.
 pub(crate) const NAME: &str = "$selvedge::Spanned";
 
@@ -103,7 +116,7 @@ impl<'de, T: Deserialize<'de>> Deserialize<'de> for Spanned<T> {
                 f.write_str("a value")
             }
             fn visit_newtype_struct<D: Deserializer<'de>>(self, d: D) -> Result<Spanned<T>, D::Error> {
-                let span = CURRENT.take();
+                let span = CURRENT.get();
                 Ok(Spanned { value: T::deserialize(d)?, span })
             }
         }

@@ -24,6 +24,8 @@ pub enum ValueKind {
     Float(f64),
     Char(char),
     Str(String),
+    /// A string that must not be seen: it prints as `***` and deserialises as its text. No text reads as one.
+    Secret(Secret),
     Bytes(Vec<u8>),
     /// `None`, or `Some(value)`.
     Option(Option<Box<Value>>),
@@ -32,11 +34,43 @@ pub enum ValueKind {
     /// `{ k: v }` in the order of the text.
     Map(Vec<(Value, Value)>),
     /// `()`, or `Name`: a unit, named or not. `Name` alone is also how an enum's unit variant reads.
-    Unit { name: Option<String> },
+    Unit {
+        name: Option<String>,
+    },
     /// `(a, b)` or `Name(a, b)`. `name_span` is empty without a name.
-    Tuple { name: Option<String>, name_span: Span, items: Vec<Value> },
-    /// `(a: 1)` or `Name(a: 1)`. `name_span` is empty without a name.
-    Struct { name: Option<String>, name_span: Span, fields: Vec<Field> },
+    Tuple {
+        name: Option<String>,
+        name_span: Span,
+        items: Vec<Value>,
+    },
+    /// `(a: 1)` or `Name(a: 1)`. `name_span` is empty without a name. In `Name(x, y, a: 1)` the positional values are the
+    /// fields `0` and `1`.
+    Struct {
+        name: Option<String>,
+        name_span: Span,
+        fields: Vec<Field>,
+    },
+}
+
+/// A text that no `Debug`, `Display` or JSON shows.
+#[derive(Clone, PartialEq)]
+pub struct Secret(String);
+
+impl Secret {
+    pub fn new(text: String) -> Secret {
+        Secret(text)
+    }
+
+    /// The text itself: for the one who needs the password, never for a message.
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl std::fmt::Debug for Secret {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        f.write_str("***")
+    }
 }
 
 impl Value {
@@ -48,6 +82,7 @@ impl Value {
             ValueKind::Float(_) => "a float".into(),
             ValueKind::Char(_) => "a character".into(),
             ValueKind::Str(_) => "a string".into(),
+            ValueKind::Secret(_) => "a secret".into(),
             ValueKind::Bytes(_) => "a byte string".into(),
             ValueKind::Option(None) => "None".into(),
             ValueKind::Option(Some(v)) => v.what(),
@@ -62,6 +97,7 @@ impl Value {
         }
     }
 
+    /// The text of a string; a secret has none to show.
     pub fn as_str(&self) -> Option<&str> {
         match &self.kind {
             ValueKind::Str(s) => Some(s),

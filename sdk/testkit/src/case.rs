@@ -43,6 +43,7 @@ pub struct Done {
     pub rejected: Vec<selvedge_node::Rejection>,
     pub absorbed: BTreeMap<String, u64>,
     pub created: BTreeMap<String, u64>,
+    pub counted: BTreeMap<String, u64>,
     /// The schema of each output port.
     pub schemas: Vec<selvedge_node::prelude::SchemaRef>,
 }
@@ -252,8 +253,8 @@ impl<K: Kind> Case<K> {
                 assert_eq!(batch.schema().fields(), built.outputs[*port].fields(), "schema of what was sent on port {port}");
             }
         }
-        let Recorder { sent, dropped, samples, rejected, absorbed, created, .. } = out;
-        Ok(Done { sent, dropped, samples, rejected, absorbed, created, schemas: built.outputs })
+        let Recorder { sent, dropped, samples, rejected, absorbed, created, counted, .. } = out;
+        Ok(Done { sent, dropped, samples, rejected, absorbed, created, counted, schemas: built.outputs })
     }
 }
 

@@ -13,6 +13,7 @@ pub struct Recorder {
     pub rejected: Vec<Rejection>,
     pub absorbed: BTreeMap<String, u64>,
     pub created: BTreeMap<String, u64>,
+    pub counted: BTreeMap<String, u64>,
     /// As if `errors` were not connected: the first rejection is an error.
     pub strict: bool,
 }
@@ -57,6 +58,9 @@ impl Out for Recorder {
     }
     fn create(&mut self, reason: &str, rows: u64) {
         *self.created.entry(reason.to_string()).or_default() += rows;
+    }
+    fn count(&mut self, what: &str, times: u64) {
+        *self.counted.entry(what.to_string()).or_default() += times;
     }
     fn stopping(&self) -> bool {
         false

@@ -1,0 +1,170 @@
+//! The row ledger, live: what came in, what left and by which way, for every node and edge.
+
+use std::collections::BTreeMap;
+use std::sync::atomic::{AtomicU64, Ordering::Relaxed};
+use std::sync::{Mutex, MutexGuard, PoisonError};
+use std::time::Duration;
+
+/// Sample rows kept for each reason.
+pub(crate) const SAMPLES: usize = 5;
+/// A reason is meant to be one of a few: beyond this many the rest is counted together, so that a node that puts data
+/// into its reasons cannot eat the memory.
+const REASONS: usize = 256;
+const OTHER_REASONS: &str = "(other reasons)";
+
+/// Rows, batches and bytes that passed one place.
+#[derive(Debug, Default)]
+pub struct Flow {
+    rows: AtomicU64,
+    batches: AtomicU64,
+    bytes: AtomicU64,
+}
+
+impl Flow {
+    pub(crate) fn add(&self, rows: u64, bytes: u64) {
+        self.rows.fetch_add(rows, Relaxed);
+        self.batches.fetch_add(1, Relaxed);
+        self.bytes.fetch_add(bytes, Relaxed);
+    }
+    pub fn rows(&self) -> u64 {
+        self.rows.load(Relaxed)
+    }
+    pub fn batches(&self) -> u64 {
+        self.batches.load(Relaxed)
+    }
+    pub fn bytes(&self) -> u64 {
+        self.bytes.load(Relaxed)
+    }
+}
+
+/// Rows of one reason and some of them.
+#[derive(Debug, Default, Clone)]
+pub(crate) struct Reason {
+    pub rows: u64,
+    pub samples: Vec<String>,
+}
+
+#[derive(Debug, Default)]
+pub(crate) struct Reasons {
+    pub dropped: BTreeMap<String, Reason>,
+    pub rejected: BTreeMap<String, Reason>,
+    pub absorbed: BTreeMap<String, Reason>,
+    pub created: BTreeMap<String, Reason>,
+}
+
+/// The entry of a reason. Looks before it allocates: reasons come with every batch.
+pub(crate) fn entry<'a>(reasons: &'a mut BTreeMap<String, Reason>, reason: &str) -> &'a mut Reason {
+    let key = if reasons.contains_key(reason) || reasons.len() < REASONS { reason } else { OTHER_REASONS };
+    if !reasons.contains_key(key) {
+        reasons.insert(key.to_string(), Reason::default());
+    }
+    reasons.get_mut(key).unwrap_or_else(|| unreachable!("just inserted"))
+}
+
+/// One node's account, shared by its instances.
+#[derive(Debug, Default)]
+pub struct NodeLedger {
+    /// By input port.
+    pub ins: Vec<Flow>,
+    /// By output port, `errors` last.
+    pub outs: Vec<Flow>,
+    busy: AtomicU64,
+    blocked: AtomicU64,
+    idle: AtomicU64,
+    reasons: Mutex<Reasons>,
+}
+
+impl NodeLedger {
+    pub(crate) fn new(inputs: usize, outputs: usize) -> NodeLedger {
+        NodeLedger {
+            ins: (0..inputs).map(|_| Flow::default()).collect(),
+            outs: (0..outputs).map(|_| Flow::default()).collect(),
+            ..Default::default()
+        }
+    }
+    pub(crate) fn reasons(&self) -> MutexGuard<'_, Reasons> {
+        self.reasons.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+    pub(crate) fn add_busy(&self, time: Duration) {
+        self.busy.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+    pub(crate) fn add_blocked(&self, time: Duration) {
+        self.blocked.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+    pub(crate) fn add_idle(&self, time: Duration) {
+        self.idle.fetch_add(time.as_nanos() as u64, Relaxed);
+    }
+    /// Time at work, summed over instances.
+    pub fn busy(&self) -> Duration {
+        Duration::from_nanos(self.busy.load(Relaxed))
+    }
+    /// Time spent waiting for room in a queue.
+    pub fn blocked(&self) -> Duration {
+        Duration::from_nanos(self.blocked.load(Relaxed))
+    }
+    /// Time spent waiting for rows.
+    pub fn idle(&self) -> Duration {
+        Duration::from_nanos(self.idle.load(Relaxed))
+    }
+    pub fn rows_in(&self) -> u64 {
+        self.ins.iter().map(Flow::rows).sum()
+    }
+    /// Rows sent on every port but `errors`.
+    pub fn rows_out(&self) -> u64 {
+        let ports = self.outs.len().saturating_sub(1);
+        self.outs.iter().take(ports).map(Flow::rows).sum()
+    }
+    pub fn rows_dropped(&self) -> u64 {
+        sum(&self.reasons().dropped)
+    }
+    pub fn rows_rejected(&self) -> u64 {
+        sum(&self.reasons().rejected)
+    }
+
+    /// `Err` with the whole account where `in + created = sent + dropped + rejected + absorbed` does not hold.
+    fn check(&self) -> Result<(), String> {
+        let reasons = self.reasons();
+        let (rows_in, sent) = (self.rows_in(), self.rows_out());
+        let [created, dropped, rejected, absorbed] =
+            [&reasons.created, &reasons.dropped, &reasons.rejected, &reasons.absorbed].map(sum);
+        if rows_in + created == sent + dropped + rejected + absorbed {
+            Ok(())
+        } else {
+            Err(format!(
+                "{rows_in} rows in + {created} created, but {sent} sent + {dropped} dropped + {rejected} rejected + \
+                 {absorbed} absorbed"
+            ))
+        }
+    }
+}
+
+fn sum(reasons: &BTreeMap<String, Reason>) -> u64 {
+    reasons.values().map(|r| r.rows).sum()
+}
+
+/// Both ends of an edge.
+#[derive(Debug, Default)]
+pub struct EdgeLedger {
+    pub sent: Flow,
+    pub received: Flow,
+}
+
+/// The account of a whole run. Node and edge indices are the plan's.
+#[derive(Debug)]
+pub struct Ledger {
+    pub nodes: Vec<NodeLedger>,
+    pub edges: Vec<EdgeLedger>,
+}
+
+impl Ledger {
+    /// Every place where rows are unaccounted for, as (index of the node, what does not add up). Empty: nothing was lost.
+    pub(crate) fn imbalances(&self, ends: impl Fn(usize) -> (usize, String)) -> Vec<(usize, String)> {
+        let nodes = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.check().err()?)));
+        let edges = self.edges.iter().enumerate().filter_map(|(e, edge)| {
+            let (sent, received) = (edge.sent.rows(), edge.received.rows());
+            let (node, name) = ends(e);
+            (sent != received).then(|| (node, format!("{sent} rows sent on {name}, but {received} received")))
+        });
+        nodes.chain(edges).collect()
+    }
+}

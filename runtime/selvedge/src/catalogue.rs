@@ -1,0 +1,16 @@
+//! Every kind of node there is: the lists of the node crates, put together.
+
+use selvedge_plan::Catalogue;
+
+pub fn catalogue() -> Catalogue {
+    let lists = [
+        selvedge_sources::kinds(),
+        selvedge_generate::kinds(),
+        selvedge_tables::kinds(),
+        selvedge_transforms::kinds(),
+        selvedge_keyed::kinds(),
+        selvedge_sql::kinds(),
+        selvedge_sinks::kinds(),
+    ];
+    Catalogue::new(lists.into_iter().flatten().collect())
+}

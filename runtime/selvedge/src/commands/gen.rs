@@ -1,0 +1,68 @@
+//! `selvedge gen`: sample data, by running a graph of two nodes.
+
+use super::{FAILED, WRONG};
+use crate::cli::{Gen, GenFormat};
+use crate::screen;
+use selvedge_exec::{Options, Status};
+use selvedge_spec::Options as SpecOptions;
+use std::collections::BTreeMap;
+use std::path::Path;
+
+pub fn generate(args: &Gen) -> u8 {
+    let out = match std::path::absolute(&args.out) {
+        Ok(out) => out,
+        Err(e) => {
+            screen::error(&format!("error: {}: {e}", args.out.display()));
+            return WRONG;
+        }
+    };
+    let graph = graph(args, &out);
+    let path = Path::new("/gen/graph.ron");
+    let files = BTreeMap::from([(path.to_path_buf(), graph), ("/gen/connections.ron".into(), connections(&out))]);
+    let (sources, spec, _) = selvedge_spec::load(&files, path, &SpecOptions::default());
+    let plan = match spec.and_then(|spec| selvedge_plan::plan(&spec, &crate::catalogue())) {
+        Ok(plan) => plan,
+        Err(problems) => {
+            screen::error(selvedge_spec::render_short(&problems.0, &sources).trim_end());
+            return WRONG;
+        }
+    };
+    let options = Options {
+        threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
+        memory: selvedge_exec::default_memory(),
+        state: None,
+        scratch: std::env::temp_dir(),
+        run: format!("gen-{}", std::process::id()),
+    };
+    match selvedge_exec::start(plan, options) {
+        Ok(running) => {
+            let report = running.join();
+            let text = screen::ledger(&report);
+            if report.status == Status::Done { screen::print(&text) } else { screen::error(&text) }
+            report.status.exit_code()
+        }
+        Err((_, e)) => {
+            screen::error(&format!("error: {e}"));
+            FAILED
+        }
+    }
+}
+
+fn graph(args: &Gen, out: &Path) -> String {
+    let (shape, rows, seed) = (&args.shape, args.rows, args.seed);
+    let table = shape.to_lowercase();
+    let path = format!("{:?}", out.display().to_string());
+    let sink = match args.format {
+        GenFormat::Csv => format!("Files(input: \"rows\", path: {path}, format: Csv())"),
+        GenFormat::Ndjson => format!("Files(input: \"rows\", path: {path}, format: Ndjson)"),
+        GenFormat::Parquet => format!("Files(input: \"rows\", path: {path}, format: Parquet())"),
+        GenFormat::Sqlite => format!("Warehouse(input: \"rows\", connection: \"out\", table: \"{table}\", mode: Replace)"),
+    };
+    format!(
+        "Graph(name: \"gen\", nodes: {{ \"rows\": Generate(shape: {shape}, rows: {rows}, seed: {seed}), \"file\": {sink} }})"
+    )
+}
+
+fn connections(out: &Path) -> String {
+    format!("Connections(profiles: {{ \"local\": {{ \"out\": Sqlite(path: {:?}) }} }})", out.display().to_string())
+}

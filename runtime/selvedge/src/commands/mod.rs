@@ -1,0 +1,27 @@
+//! One file a command; each answers with the exit code.
+
+mod check;
+mod completions;
+mod r#gen;
+mod nodes;
+mod plan;
+mod run;
+mod why;
+
+use crate::cli::Command;
+
+/// The graph, or the command line, is wrong.
+pub const WRONG: u8 = 2;
+pub const FAILED: u8 = 1;
+
+pub fn dispatch(command: Command) -> u8 {
+    match command {
+        Command::Run(args) => run::run(&args),
+        Command::Check(args) => check::check(&args),
+        Command::Plan(args) => plan::plan(&args),
+        Command::Nodes(args) => nodes::nodes(&args),
+        Command::Why(args) => why::why(&args),
+        Command::Gen(args) => r#gen::generate(&args),
+        Command::Completions { shell } => completions::completions(shell),
+    }
+}

@@ -1,0 +1,103 @@
+//! `selvedge run`
+
+use super::{FAILED, WRONG};
+use crate::cli::Run;
+use crate::progress::Progress;
+use crate::signals::Signals;
+use crate::{graphs, screen};
+use selvedge_exec::{Options, Report, Status};
+use selvedge_plan::Plan;
+use std::path::Path;
+use std::time::{SystemTime, UNIX_EPOCH};
+
+pub fn run(args: &Run) -> u8 {
+    let paths = match graphs::find(&args.graphs) {
+        Ok(paths) => paths,
+        Err(e) => {
+            screen::error(&format!("error: {e}"));
+            return WRONG;
+        }
+    };
+    // All are checked before the first one runs.
+    let checked: Vec<Option<Plan>> =
+        paths.iter().map(|path| graphs::check(path, &args.source).or_print(false)).collect();
+    let Some(plans) = checked.into_iter().collect::<Option<Vec<Plan>>>() else { return WRONG };
+
+    let signals = Signals::listen();
+    let several = plans.len() > 1;
+    let mut code = 0;
+    for (i, plan) in plans.into_iter().enumerate() {
+        if signals.heard() {
+            screen::error(&format!("`{}` was not started", plan.name));
+            code = code.max(FAILED);
+            continue;
+        }
+        match one(plan, i, args, &signals) {
+            Ok(report) => {
+                code = code.max(report.status.exit_code());
+                code = code.max(show(&report, args, several));
+            }
+            Err(message) => {
+                screen::error(&format!("error: {message}"));
+                code = code.max(FAILED);
+            }
+        }
+    }
+    code
+}
+
+fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Result<Report, String> {
+    let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
+    let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
+    let options = Options {
+        threads: args.threads.map_or(cores, usize::from),
+        memory: args.memory,
+        state: Some(args.state.clone()),
+        scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
+        run: format!("{nanos:x}-{}-{number}", std::process::id()),
+    };
+    let graph = plan.name.clone();
+    let running = selvedge_exec::start(plan, options).map_err(|(node, e)| {
+        let place = node.map(|n| format!(" in `{n}`")).unwrap_or_default();
+        format!("`{graph}` did not start{place}: {e}")
+    })?;
+    signals.watch(running.stopper());
+    let progress = (!args.quiet).then(|| Progress::show(&running));
+    let report = running.join();
+    drop(progress);
+    Ok(report)
+}
+
+/// Prints and writes the report; answers with the exit code of doing so.
+fn show(report: &Report, args: &Run, several: bool) -> u8 {
+    let failed = report.status != Status::Done;
+    if args.json {
+        match serde_json::to_string(report) {
+            Ok(text) => screen::print(&text),
+            Err(e) => screen::error(&format!("error: the report cannot be written as JSON: {e}")),
+        }
+    } else if failed {
+        screen::error(&screen::ledger(report));
+    } else if !args.quiet {
+        screen::print(&screen::ledger(report));
+        screen::print("");
+    }
+    let Some(path) = &args.report else { return 0 };
+    let path = if several { path.join(format!("{}.json", report.graph)) } else { path.clone() };
+    match write(report, &path) {
+        Ok(()) => 0,
+        Err(e) => {
+            screen::error(&format!("error: cannot write the report to {}: {e}", path.display()));
+            FAILED
+        }
+    }
+}
+
+fn write(report: &Report, path: &Path) -> std::io::Result<()> {
+    if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
+        std::fs::create_dir_all(folder)?;
+    }
+    let mut text = serde_json::to_vec_pretty(report)?;
+    text.push(b'\n');
+    std::fs::write(path, text)
+}

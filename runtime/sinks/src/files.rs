@@ -1,0 +1,211 @@
+//! `Files`, the sink: rows into files of a folder, published all at once by the commit.
+//!
+//! ```text
+//! batch ─► Scatter (partition_by) ─► Open files ─roll─► staged, synced ─flush─► Pending ─commit─► the data set
+//! ```
+
+mod encode;
+mod format;
+mod publish;
+mod scatter;
+mod staging;
+#[cfg(test)]
+mod tests;
+mod writer;
+
+use encode::Recipe;
+use format::{Compression, Format};
+use selvedge_node::prelude::*;
+use selvedge_node::{Commit, Pending, Sink};
+use std::num::NonZeroU64;
+use std::path::PathBuf;
+use writer::{FilesWriter, Job};
+
+pub struct Files;
+
+/// What a commit does to the files that are there.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// The files of this run take the place of those that Selvedge wrote before.
+    #[default]
+    Replace,
+    /// They are added.
+    Append,
+}
+
+/// When to begin the next file: at the first of these limits.
+#[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Roll {
+    /// Rows in a file: exactly, but for the last one.
+    pub rows: Option<NonZeroU64>,
+    /// Bytes of a file, as written; may go over by a batch.
+    pub bytes: Option<NonZeroU64>,
+    /// Age of a file, looked at when rows come. It still waits for the commit to be seen.
+    pub seconds: Option<NonZeroU64>,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A `Folder` connection that `path` starts from. Without it, `path` starts from the folder of the graph file.
+    connection: Option<Spanned<String>>,
+    /// The folder that holds the data set: all files in it belong together.
+    path: Spanned<String>,
+    /// `Parquet` (the default), `Csv`, `Ndjson` or `Arrow`, each with its settings: `Parquet(compression: Zstd(3))`.
+    #[serde(default)]
+    format: Spanned<Format>,
+    /// For CSV and NDJSON: `Gzip`, `Zstd`, `Bzip2` or `Snappy`.
+    compression: Option<Spanned<Compression>>,
+    /// Columns whose values become folders (`country=DE/day=2024-03-01`) and leave the files.
+    #[serde(default)]
+    partition_by: Vec<Column>,
+    /// When to begin the next file. Without it, one file for each instance (and partition).
+    #[serde(default)]
+    roll: Roll,
+    /// `Replace` (the default) or `Append`.
+    #[serde(default)]
+    mode: Mode,
+    /// The start of the files' names; `part` unless told.
+    file_name: Option<Spanned<String>>,
+    /// Partitions with an open file, 64 unless told; beyond that, the one not used for longest is closed.
+    max_open: Option<Spanned<usize>>,
+}
+
+/// The body of a `Folder` connection.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Folder {
+    path: String,
+}
+
+impl Kind for Files {
+    const NAME: &'static str = "Files";
+    const ROLE: Role = Role::Sink;
+    const ABOUT: &'static str = "writes rows to files of a folder, visible all at once or not at all";
+    const DOCS: &'static str = r#"Writes CSV, NDJSON, Parquet or Arrow IPC files. `path` is a folder: the data set. Files are named
+`part-INSTANCE-NUMBER.EXTENSION`, the same for the same run of rows on one thread.
+
+**Atomic.** Files are written and synced in a hidden folder inside `path` and renamed when the whole run is done. A run that fails or
+is killed leaves the data set as it was; a commit that is interrupted is finished by its repeat or by the next run. The manifest
+`_selvedge.json` lists the files with their rows and bytes. While a commit renames, a reader that lists the folder may see old and new
+files side by side, but never half a file.
+
+**Replace** removes the files that the manifest names, and no others. A folder that holds other visible files is refused (names that
+start with `.` or `_` do not count). **Append** adds files; their names carry the run's.
+
+**Partitions** follow Hive: `column=value` folders, null and the empty string in `__HIVE_DEFAULT_PARTITION__`, special characters
+percent-escaped. Rows are put in their folders one by one, whatever came in one batch.
+
+**No rows** still make one empty file with the columns (CSV: the header), unless `partition_by` is set.
+
+CSV: null is an empty field, the empty string is `""`. CSV cannot hold nested or binary columns: the plan says so.
+
+Rejected rows: `files.partition` (a partition folder would need a name of more than 255 bytes)."#;
+    const EXAMPLE: &'static str = r#"Files(
+    input: "tidy", connection: "lake", path: "clean/inventory", format: Parquet(compression: Zstd(3)),
+    partition_by: ["country", "day"], roll: (rows: 1_000_000, bytes: 256_000_000),
+)"#;
+    type Config = Config;
+
+    fn build(config: Config, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
+        let mut problems = Problems::default();
+        let schema = inputs.first().map(|i| i.schema.clone()).unwrap_or_else(|| Arc::new(Schema::empty()));
+        let target = problems.take(target(&config, site));
+        let span = if config.format.span == Default::default() { site.span } else { config.format.span };
+        let compression = config.compression.as_ref().map(|c| (c.value, c.span));
+        problems.0.extend(config.format.setting_problems(span, compression).0);
+
+        let partition_by = problems.take(columns(&schema, &config.partition_by)).unwrap_or_default();
+        for (i, (name, &column)) in config.partition_by.iter().zip(&partition_by).enumerate() {
+            let ty = schema.field(column).data_type();
+            if config.partition_by[..i].contains(name) {
+                problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
+            } else if !crate::csv::can_hold(ty) {
+                problems.push(
+                    Problem::error(name.span, format!("column `{name}` of type {ty} cannot be the name of a folder"))
+                        .help("partition by text, numbers, dates or booleans"),
+                );
+            }
+        }
+        let rest: Vec<usize> = (0..schema.fields().len()).filter(|c| !partition_by.contains(c)).collect();
+        let file_schema = schema.project(&rest).map(Arc::new).unwrap_or_else(|_| schema.clone());
+        problems.0.extend(config.format.type_problems(&file_schema, span).0);
+
+        if let Some(name) = &config.file_name
+            && (name.is_empty() || name.starts_with(['.', '_']) || name.contains(['/', '\\', '\0']))
+        {
+            problems.push(
+                Problem::error(name.span, format!("files cannot be named `{name}-…`"))
+                    .help("use letters and digits; readers skip names that start with `.` or `_`"),
+            );
+        }
+        if let Some(open) = &config.max_open
+            && open.value == 0
+        {
+            problems.push(Problem::error(open.span, "max_open must be at least 1"));
+        }
+        let recipe = Recipe {
+            format: config.format.value.clone(),
+            compression: config.compression.as_ref().map(|c| c.value),
+            schema: file_schema,
+        };
+        let note = target.as_ref().map(|t| format!("{} to {}", recipe.extension(), t.display()));
+        let looks_like_file = config.path.ends_with(&format!(".{}", recipe.extension()));
+        let job = Job {
+            target: target.unwrap_or_default(),
+            recipe,
+            partition_by: partition_by.clone(),
+            roll: config.roll,
+            mode: config.mode,
+            prefix: config.file_name.map_or_else(|| "part".into(), |n| n.value),
+            max_open: config.max_open.map_or(64, |m| m.value),
+        };
+        let sink = FilesSink { job, node: format!("{}/{}", site.graph, site.node), schema };
+        let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty());
+        if let Some(note) = note {
+            built = built.note(note);
+        }
+        if looks_like_file {
+            let warning = Problem::warning(config.path.span, format!("`{}` will be a folder of files", config.path));
+            built = built.warn(warning.help("leave the extension out: the files in it have one"));
+        }
+        problems.or(built)
+    }
+}
+
+/// The folder of the data set.
+fn target(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem> {
+    if config.path.is_empty() {
+        return Err(Problem::error(config.path.span, "path is empty").help("name a folder: path: \"clean/inventory\""));
+    }
+    let Some(name) = &config.connection else { return Ok(site.base.join(config.path.as_str())) };
+    let connection = site.connection(name)?;
+    if connection.kind != "Folder" {
+        let text = format!("files need a Folder connection, but `{name}` is {}", connection.kind);
+        return Err(Problem::error(name.span, text).help("Folder(path: \"lake\") in connections.ron"));
+    }
+    let folder: Folder = connection.config()?;
+    Ok(connection.base.join(folder.path).join(config.path.as_str()))
+}
+
+struct FilesSink {
+    job: Job,
+    /// `graph/node`: tells the sinks of one run apart.
+    node: String,
+    schema: SchemaRef,
+}
+
+impl Sink for FilesSink {
+    fn open(&self, task: &Task) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(FilesWriter::open(&self.job, &self.node, &self.schema, task)?))
+    }
+
+    fn commit(&self, commit: &Commit, pending: &[Pending]) -> Result<()> {
+        publish::commit(&self.job.target, self.job.mode == Mode::Replace, &self.node, commit, pending)
+    }
+
+    fn abort(&self, pending: &[Pending]) {
+        publish::abort(&self.job.target, pending);
+    }
+}

@@ -1,0 +1,201 @@
+//! One instance of the sink: rows to open files, one for each partition, closed when they are full, old or too many.
+
+use super::encode::{Encode, Recipe};
+use super::publish::{Flushed, Staged};
+use super::scatter::{Scatter, escape};
+use super::staging::{Staging, folder_name};
+use super::{Mode, Roll};
+use arrow::array::RecordBatch;
+use hashbrown::HashMap;
+use selvedge_node::{Error, Out, Pending, Reservation, Result, Task, Writer};
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// Bytes that the open files of one writer may hold in memory.
+const HELD: usize = 32 << 20;
+/// No row group is ended below this size to save memory: it would not help, and readers would suffer.
+const LEAST: usize = 1 << 20;
+
+/// What all writers of a node do.
+#[derive(Debug, Clone)]
+pub struct Job {
+    pub target: PathBuf,
+    pub recipe: Recipe,
+    /// Indices of the partition columns in the input.
+    pub partition_by: Vec<usize>,
+    pub roll: Roll,
+    pub mode: Mode,
+    pub prefix: String,
+    pub max_open: usize,
+}
+
+pub struct FilesWriter {
+    job: Job,
+    run: String,
+    instance: usize,
+    scatter: Option<Scatter>,
+    /// Open files by partition; partition 0 where there are none.
+    open: HashMap<usize, Open>,
+    closed: Vec<Staged>,
+    clock: u64,
+    memory: Reservation,
+    staging: Staging,
+    staging_name: String,
+}
+
+struct Open {
+    file: Box<dyn Encode>,
+    staged: String,
+    folder: String,
+    /// Number of the file within this flush: part of its name.
+    number: usize,
+    rows: u64,
+    since: Instant,
+    used: u64,
+}
+
+impl FilesWriter {
+    pub fn open(job: &Job, node: &str, schema: &arrow::datatypes::Schema, task: &Task) -> Result<FilesWriter> {
+        let staging_name = folder_name(&task.run, node);
+        let staging = Staging::open(&job.target, &staging_name, task.instance, job.mode == Mode::Replace)?;
+        let scatter = if job.partition_by.is_empty() { None } else { Some(Scatter::new(schema, &job.partition_by)?) };
+        Ok(FilesWriter {
+            job: job.clone(),
+            run: task.run.clone(),
+            instance: task.instance,
+            scatter,
+            open: HashMap::new(),
+            closed: vec![],
+            clock: 0,
+            memory: task.memory.reserve(),
+            staging,
+            staging_name,
+        })
+    }
+
+    /// Writes to the open file of a partition, over as many files as it takes.
+    fn append(&mut self, partition: usize, mut batch: RecordBatch) -> Result<()> {
+        while batch.num_rows() > 0 {
+            self.make_open(partition)?;
+            self.clock += 1;
+            let Some(open) = self.open.get_mut(&partition) else { return Err(Error::bug("the file just opened is gone")) };
+            open.used = self.clock;
+            let room = self.job.roll.rows.map_or(u64::MAX, |rows| rows.get().saturating_sub(open.rows));
+            let now = batch.slice(0, usize::try_from(room).unwrap_or(usize::MAX).min(batch.num_rows()));
+            open.file.write(&now)?;
+            open.rows += now.num_rows() as u64;
+            let full = self.job.roll.rows.is_some_and(|rows| open.rows >= rows.get())
+                || self.job.roll.bytes.is_some_and(|bytes| open.file.bytes() >= bytes.get())
+                || self.job.roll.seconds.is_some_and(|s| open.since.elapsed() >= Duration::from_secs(s.get()));
+            if full {
+                self.close(partition)?;
+            }
+            batch = batch.slice(now.num_rows(), batch.num_rows() - now.num_rows());
+        }
+        Ok(())
+    }
+
+    fn make_open(&mut self, partition: usize) -> Result<()> {
+        if self.open.contains_key(&partition) {
+            return Ok(());
+        }
+        while self.open.len() >= self.job.max_open {
+            let Some(oldest) = self.open.iter().min_by_key(|(_, o)| o.used).map(|(&p, _)| p) else { break };
+            self.close(oldest)?;
+        }
+        let folder = self.scatter.as_ref().map(|s| s.folder(partition).to_string()).unwrap_or_default();
+        let (file, staged) = self.staging.create()?;
+        let number = self.closed.len() + self.open.len();
+        let file = self.job.recipe.start(file)?;
+        self.open.insert(partition, Open { file, staged, folder, number, rows: 0, since: Instant::now(), used: 0 });
+        Ok(())
+    }
+
+    fn close(&mut self, partition: usize) -> Result<()> {
+        let Some(open) = self.open.remove(&partition) else { return Ok(()) };
+        let file = open.file.finish()?;
+        let synced = file.sync_all().and_then(|()| file.metadata());
+        let bytes = synced.map_err(|e| Error::io("syncing", self.staging.folder.join(&open.staged).display(), &e))?.len();
+        let number = open.number;
+        let name = if open.folder.is_empty() { format!("{number}") } else { format!("{}/{number}", open.folder) };
+        self.closed.push(Staged { staged: open.staged, name, rows: open.rows, bytes, spare: false });
+        Ok(())
+    }
+
+    /// Keeps what the open files hold within the writer's share, by ending the largest row groups.
+    fn bound_memory(&mut self) -> Result<()> {
+        loop {
+            let held: usize = self.open.values().map(|o| o.file.memory()).sum();
+            if held <= HELD && self.memory.try_resize(held as u64) {
+                return Ok(());
+            }
+            let largest = self.open.values_mut().max_by_key(|o| o.file.memory());
+            match largest {
+                Some(open) if open.file.memory() >= LEAST => open.file.spill()?,
+                _ => {
+                    self.memory.resize(held as u64);
+                    return Ok(());
+                }
+            }
+        }
+    }
+
+    /// `country=DE/7` → `country=DE/part-0-7.parquet`. A run that adds has its name in it, and so has a later epoch:
+    /// no two commits may want the same name.
+    fn final_name(&self, name: &str, epoch: u64) -> String {
+        let (folder, number) = name.rsplit_once('/').map_or(("", name), |(f, n)| (f, n));
+        let run = if self.job.mode == Mode::Append { format!("{}-", escape(&self.run)) } else { String::new() };
+        let epoch = if epoch > 1 { format!("e{epoch}-") } else { String::new() };
+        let extension = self.job.recipe.extension();
+        let file = format!("{}-{run}{epoch}{}-{number}.{extension}", self.job.prefix, self.instance);
+        if folder.is_empty() { file } else { format!("{folder}/{file}") }
+    }
+}
+
+impl Writer for FilesWriter {
+    fn write(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let mut rows = batch.num_rows();
+        match &mut self.scatter {
+            None => self.append(0, batch)?,
+            Some(scatter) => {
+                let (pieces, nameless) = scatter.split(&batch)?;
+                rows -= nameless.len();
+                let indices: Vec<usize> = nameless.iter().map(|(row, _)| *row).collect();
+                out.reject_rows("files.partition", &batch, &indices, &|row| {
+                    let name = nameless.iter().find(|(r, _)| *r == row).map_or("", |(_, name)| name);
+                    format!("a folder cannot have a name of {} bytes: `{}…`", name.len(), name.chars().take(40).collect::<String>())
+                })?;
+                for piece in pieces {
+                    self.append(piece.partition, piece.rows)?;
+                }
+            }
+        }
+        self.bound_memory()?;
+        out.absorb("written", rows as u64);
+        Ok(())
+    }
+
+    fn flush(&mut self, epoch: u64, _: &mut dyn Out) -> Result<Pending> {
+        let mut partitions: Vec<(usize, usize)> = self.open.iter().map(|(&p, o)| (o.number, p)).collect();
+        partitions.sort_unstable();
+        for (_, partition) in partitions {
+            self.close(partition)?;
+        }
+        // No row came here. If that is so everywhere, readers still want a file that tells the columns.
+        if self.closed.is_empty() && self.instance == 0 && self.scatter.is_none() {
+            self.make_open(0)?;
+            self.close(0)?;
+            if let Some(spare) = self.closed.last_mut() {
+                spare.spare = true;
+            }
+        }
+        self.memory.resize(0);
+        let mark = self.staging.flushed(epoch)?;
+        let mut files = std::mem::take(&mut self.closed);
+        for file in &mut files {
+            file.name = self.final_name(&file.name, epoch);
+        }
+        serde_json::to_string(&Flushed { staging: self.staging_name.clone(), mark, files })
+            .map_err(|e| Error::bug(format!("listing what was flushed: {e}")))
+    }
+}

@@ -1,0 +1,9 @@
+//! End-to-end tests: the real binary, real files, and the rules that the house keeps.
+
+mod bad_input;
+mod catalogue;
+mod exit_codes;
+mod graphs;
+mod harness;
+mod stop;
+mod tidy;
