@@ -44,8 +44,22 @@ fn all_kinds_of_the_issue_are_there() {
     let found: BTreeSet<(&str, Role)> = catalogue.kinds().map(|k| (k.name(), k.role())).collect();
     let sources = ["Files", "Table", "Generate"].map(|n| (n, Role::Source));
     let transforms = [
-        "SchemaEdit", "DropNulls", "Dedup", "Filter", "Derive", "Clean", "Sql", "Aggregate", "Join", "Sort", "Union", "Route",
-        "Explode", "Limit", "Sample", "Assert",
+        "SchemaEdit",
+        "DropNulls",
+        "Dedup",
+        "Filter",
+        "Derive",
+        "Clean",
+        "Sql",
+        "Aggregate",
+        "Join",
+        "Sort",
+        "Union",
+        "Route",
+        "Explode",
+        "Limit",
+        "Sample",
+        "Assert",
     ];
     let transforms = transforms.map(|n| (n, Role::Transform));
     let sinks = ["Files", "Warehouse", "Stdout", "Null"].map(|n| (n, Role::Sink));
@@ -63,7 +77,8 @@ fn names_are_unique_and_read_like_kinds() {
     }
     each(|k| {
         let name = k.name();
-        let camel = name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric());
+        let camel =
+            name.starts_with(|c: char| c.is_ascii_uppercase()) && name.chars().all(|c| c.is_ascii_alphanumeric());
         unless(camel, "the name is not in CamelCase").into_iter().collect()
     });
 }
@@ -77,7 +92,10 @@ fn every_kind_is_explained() {
             unless(!about.ends_with('.'), "`about` ends with a full stop"),
             unless(!about.starts_with(|c: char| c.is_uppercase()), "`about` starts with a capital"),
             unless(k.docs().len() >= 80, "the docs say too little"),
-            unless(k.docs().lines().all(|l| l.chars().count() <= 140), "the docs have lines of more than 140 characters"),
+            unless(
+                k.docs().lines().all(|l| l.chars().count() <= 140),
+                "the docs have lines of more than 140 characters",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -91,7 +109,10 @@ fn every_example_parses_and_stands_where_its_kind_may() {
         let node = node(k.example());
         let mut problems: Vec<String> = [
             unless(*node.kind == k.name(), "the example is of another kind"),
-            unless(node.inputs.is_empty() == (k.role() == Role::Source), "`input` in the example does not fit the role"),
+            unless(
+                node.inputs.is_empty() == (k.role() == Role::Source),
+                "`input` in the example does not fit the role",
+            ),
         ]
         .into_iter()
         .flatten()
@@ -131,6 +152,8 @@ fn every_kind_is_in_the_printed_reference() {
     each(|k| unless(list.contains(k.about()), "is not in `selvedge nodes`").into_iter().collect());
     each(|k| {
         let text = place.selvedge(&["nodes", k.name()]).code(0).stdout;
-        unless(text.contains(k.docs().lines().next().unwrap_or_default()), "`selvedge nodes NAME` lacks its docs").into_iter().collect()
+        unless(text.contains(k.docs().lines().next().unwrap_or_default()), "`selvedge nodes NAME` lacks its docs")
+            .into_iter()
+            .collect()
     });
 }

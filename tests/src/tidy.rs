@@ -73,7 +73,11 @@ fn dependencies(manifest: &str) -> (BTreeSet<String>, BTreeSet<String>) {
             section = line;
         } else if line.starts_with("selvedge") && section.ends_with("dependencies]") {
             let name = line.split(['.', ' ', '=']).next().unwrap_or_default().to_string();
-            if section == "[dependencies]" { normal.insert(name) } else { others.insert(name) };
+            if section == "[dependencies]" {
+                normal.insert(name)
+            } else {
+                others.insert(name)
+            };
         }
     }
     (normal, others)
@@ -123,7 +127,9 @@ fn arrows_between_crates_run_one_way() {
         let strange = |d: &&String| strange(d) && *d != "selvedge-testkit";
         bad.extend(dev.iter().filter(strange).map(|d| format!("{name} → {d} (in tests)")));
         if manifest.starts_with(top().join("sdk")) && normal.contains("selvedge-deps") {
-            bad.push(format!("{name} → selvedge-deps: what authors of nodes use must not pull in the runtime's crates"));
+            bad.push(format!(
+                "{name} → selvedge-deps: what authors of nodes use must not pull in the runtime's crates"
+            ));
         }
     }
     none("arrows that must not be", bad);
@@ -137,7 +143,9 @@ fn every_node_is_in_its_crates_list() {
         let text = read(&file);
         let implemented = text.split("#[cfg(test)]").next().unwrap_or_default();
         for line in implemented.lines() {
-            let Some(name) = line.strip_prefix("impl Kind for ").and_then(|l| l.split([' ', '{']).next()) else { continue };
+            let Some(name) = line.strip_prefix("impl Kind for ").and_then(|l| l.split([' ', '{']).next()) else {
+                continue;
+            };
             nodes += 1;
             let source = file.ancestors().find(|a| a.ends_with("src")).unwrap();
             let list = read(&source.join("lib.rs"));

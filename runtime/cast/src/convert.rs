@@ -166,9 +166,10 @@ fn list<O: OffsetSizeTrait>(array: &dyn Array, item: &FieldRef) -> Result<Cast, 
     let list = array.as_list::<O>();
     let items = cast(list.values(), item.data_type())?;
     let failed = items.failed.map(|failed| {
-        let rows = list.offsets().windows(2).enumerate().map(|(row, ends)| {
-            list.is_valid(row) && (ends[0].as_usize()..ends[1].as_usize()).any(|i| failed.value(i))
-        });
+        let rows =
+            list.offsets().windows(2).enumerate().map(|(row, ends)| {
+                list.is_valid(row) && (ends[0].as_usize()..ends[1].as_usize()).any(|i| failed.value(i))
+            });
         BooleanArray::new(rows.collect(), None)
     });
     let values =

@@ -25,7 +25,7 @@ pub(crate) fn ten(t: Text) -> Option<i64> {
     }
     let packed = front & 0xFFFF_FFFF | (front >> 40 & 0xFFFF) << 32 | back >> 48 << 48;
     let number = eight_digits(packed)? as u32;
-    civil::days(i64::from(number / 10_000), number / 100 % 100, number % 100)
+    civil::days_of_common_era(number / 10_000, number / 100 % 100, number % 100).map(i64::from)
 }
 
 #[inline(never)]

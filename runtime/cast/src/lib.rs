@@ -102,9 +102,15 @@ pub fn from_text(text: &StringArray, to: &DataType) -> Result<Cast, Unsupported>
         }
         DataType::Date32 => text::primitive::<Date32Type>(text, to, date::date),
         DataType::Timestamp(TimeUnit::Second, zone) => timestamp!(TimestampSecondType, TimeUnit::Second, zone),
-        DataType::Timestamp(TimeUnit::Millisecond, zone) => timestamp!(TimestampMillisecondType, TimeUnit::Millisecond, zone),
-        DataType::Timestamp(TimeUnit::Microsecond, zone) => timestamp!(TimestampMicrosecondType, TimeUnit::Microsecond, zone),
-        DataType::Timestamp(TimeUnit::Nanosecond, zone) => timestamp!(TimestampNanosecondType, TimeUnit::Nanosecond, zone),
+        DataType::Timestamp(TimeUnit::Millisecond, zone) => {
+            timestamp!(TimestampMillisecondType, TimeUnit::Millisecond, zone)
+        }
+        DataType::Timestamp(TimeUnit::Microsecond, zone) => {
+            timestamp!(TimestampMicrosecondType, TimeUnit::Microsecond, zone)
+        }
+        DataType::Timestamp(TimeUnit::Nanosecond, zone) => {
+            timestamp!(TimestampNanosecondType, TimeUnit::Nanosecond, zone)
+        }
         DataType::Boolean => text::boolean(text, boolean::boolean),
         _ => return cast(text, to),
     })

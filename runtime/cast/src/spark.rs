@@ -1,11 +1,11 @@
 //! Every row of the measured reference (Spark 4.3 with ANSI off), and laws that hold the fast roads to the slow ones.
 
 use crate::{cast, from_text, supported};
+use arrow::array::cast::AsArray;
+use arrow::array::types::{Date32Type, Decimal128Type};
 use arrow::array::{Array, ArrayRef, BooleanArray, Float32Array, Float64Array, Int32Array, Int64Array, StringArray};
 use arrow::array::{ListBuilder, StringBuilder, StructArray, new_null_array};
 use arrow::datatypes::{DataType, Field, Float64Type, Int64Type, TimeUnit};
-use arrow::array::cast::AsArray;
-use arrow::array::types::{Date32Type, Decimal128Type};
 use proptest::prelude::*;
 use std::sync::Arc;
 
@@ -161,7 +161,10 @@ fn text_to_decimal() {
         ],
     );
     let nines = "9".repeat(38);
-    check(&DataType::Decimal128(38, 0), &[(&nines, &nines), (&format!("{nines}.5"), "NULL"), (&"9".repeat(39), "NULL")]);
+    check(
+        &DataType::Decimal128(38, 0),
+        &[(&nines, &nines), (&format!("{nines}.5"), "NULL"), (&"9".repeat(39), "NULL")],
+    );
     check(&DataType::Decimal128(38, 38), &[("0.5", &format!("0.5{}", "0".repeat(37))), ("1", "NULL")]);
 }
 
@@ -319,7 +322,8 @@ fn numbers() {
     let floats = || Arc::new(Float64Array::from(vec![1.005, -2.7, f64::NAN, 1e300, 0.0])) as ArrayRef;
     convert(floats(), &DataType::Int32, &["1", "-2", "NULL", "NULL", "0"]);
     convert(floats(), &DataType::Decimal128(10, 2), &["1.01", "-2.70", "NULL", "NULL", "0.00"]);
-    let decimals = || from_text(&StringArray::from(vec!["2.555", "-2.555", "0", "123456.7"]), &DataType::Decimal128(12, 3));
+    let decimals =
+        || from_text(&StringArray::from(vec!["2.555", "-2.555", "0", "123456.7"]), &DataType::Decimal128(12, 3));
     let decimals = || decimals().unwrap().values;
     convert(decimals(), &DataType::Decimal128(5, 2), &["2.56", "-2.56", "0.00", "NULL"]);
     convert(decimals(), &DataType::Int16, &["2", "-2", "0", "NULL"]);
@@ -332,14 +336,20 @@ fn numbers() {
 
 #[test]
 fn times() {
-    let instant = from_text(&StringArray::from(vec!["2024-07-01 23:30:00.5", "1969-12-31 23:59:59.5"]), &micros()).unwrap().values;
+    let instant = from_text(&StringArray::from(vec!["2024-07-01 23:30:00.5", "1969-12-31 23:59:59.5"]), &micros())
+        .unwrap()
+        .values;
     let zoned = |unit, zone: &str| DataType::Timestamp(unit, Some(zone.into()));
     let local = |unit| DataType::Timestamp(unit, None);
     convert(instant.clone(), &DataType::Int64, &["1719876600", "-1"]);
     convert(instant.clone(), &DataType::Float64, &["1.7198766005E9", "-0.5"]);
     convert(instant.clone(), &DataType::Decimal128(20, 3), &["1719876600.500", "-0.500"]);
     convert(instant.clone(), &DataType::Date32, &["2024-07-01", "1969-12-31"]);
-    convert(instant.clone(), &zoned(TimeUnit::Second, "Europe/Berlin"), &["2024-07-02 01:30:00", "1970-01-01 00:59:59"]);
+    convert(
+        instant.clone(),
+        &zoned(TimeUnit::Second, "Europe/Berlin"),
+        &["2024-07-02 01:30:00", "1970-01-01 00:59:59"],
+    );
     convert(instant.clone(), &local(TimeUnit::Millisecond), &["2024-07-01 23:30:00.5", "1969-12-31 23:59:59.5"]);
     let berlin = cast(&instant, &zoned(TimeUnit::Second, "Europe/Berlin")).unwrap().values;
     convert(berlin.clone(), &DataType::Date32, &["2024-07-02", "1970-01-01"]);
@@ -386,11 +396,30 @@ fn inside_lists_and_structs() {
 fn supported_tells_the_truth() {
     use DataType::*;
     let types = [
-        Null, Boolean, Int8, Int32, Int64, UInt8, UInt64, Float32, Float64, Decimal128(10, 2), Utf8, LargeUtf8, Utf8View,
-        Binary, LargeBinary, Date32, Date64, Time32(TimeUnit::Second), Time64(TimeUnit::Microsecond), micros(),
+        Null,
+        Boolean,
+        Int8,
+        Int32,
+        Int64,
+        UInt8,
+        UInt64,
+        Float32,
+        Float64,
+        Decimal128(10, 2),
+        Utf8,
+        LargeUtf8,
+        Utf8View,
+        Binary,
+        LargeBinary,
+        Date32,
+        Date64,
+        Time32(TimeUnit::Second),
+        Time64(TimeUnit::Microsecond),
+        micros(),
         Timestamp(TimeUnit::Second, None),
         Dictionary(Box::new(Int32), Box::new(Utf8)),
-        DataType::new_list(Int32, true), DataType::new_list(Utf8, true),
+        DataType::new_list(Int32, true),
+        DataType::new_list(Utf8, true),
         Struct(vec![Field::new("a", Int32, true)].into()),
         Struct(vec![Field::new("a", Utf8, true)].into()),
     ];

@@ -25,9 +25,9 @@ pub(crate) fn time_to_time(array: &dyn Array, to: &DataType) -> Result<Cast, Uns
         (DataType::Timestamp(unit, zone), DataType::Date32) => {
             let zone = Zone::of(zone.as_deref()).ok_or_else(none)?;
             let per_second = per_second(*unit);
-            let days: PrimitiveArray<Date32Type> = ticks(array)?.as_primitive::<Int64Type>().unary_opt(|t| {
-                i32::try_from(zone.wall(t.div_euclid(per_second))?.div_euclid(86_400)).ok()
-            });
+            let days: PrimitiveArray<Date32Type> = ticks(array)?
+                .as_primitive::<Int64Type>()
+                .unary_opt(|t| i32::try_from(zone.wall(t.div_euclid(per_second))?.div_euclid(86_400)).ok());
             Ok(Cast::compared(array, Arc::new(days)))
         }
         (DataType::Timestamp(from_unit, from_zone), DataType::Timestamp(to_unit, to_zone)) => {

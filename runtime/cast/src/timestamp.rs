@@ -118,10 +118,10 @@ fn parts(text: &[u8]) -> Option<(i64, u32, Option<&[u8]>)> {
     Some((wall, nanos, (!rest.is_empty()).then(|| trim(rest))))
 }
 
-
 /// `Z`, `UTC`, `+2`, `+02:00`, `-0530`, `GMT+1`, `Europe/Berlin`.
 fn zone_of_text(text: &[u8]) -> Option<Zone> {
-    let offset = [&b"UTC"[..], b"GMT", b"UT", b"Z"].iter().find_map(|prefix| text.strip_prefix(*prefix)).unwrap_or(text);
+    let offset =
+        [&b"UTC"[..], b"GMT", b"UT", b"Z"].iter().find_map(|prefix| text.strip_prefix(*prefix)).unwrap_or(text);
     let (sign, digits) = match offset {
         [] => return Some(Zone::Utc),
         [b'+', digits @ ..] => ('+', digits),
@@ -129,7 +129,9 @@ fn zone_of_text(text: &[u8]) -> Option<Zone> {
         _ => return Zone::of(Some(std::str::from_utf8(text).ok()?)),
     };
     let (hours, minutes) = match digits {
-        [a, b, c, d] if digits.is_ascii() && *b != b':' && *c != b':' => (number(&[*a, *b], 2, 2)?.0, number(&[*c, *d], 2, 2)?.0),
+        [a, b, c, d] if digits.is_ascii() && *b != b':' && *c != b':' => {
+            (number(&[*a, *b], 2, 2)?.0, number(&[*c, *d], 2, 2)?.0)
+        }
         _ => match number(digits, 1, 2)? {
             (hours, []) => (hours, 0),
             (hours, [b':', rest @ ..]) => match number(rest, 1, 2)? {

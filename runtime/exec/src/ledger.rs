@@ -47,9 +47,20 @@ pub(crate) struct Reason {
 #[derive(Debug, Default)]
 pub(crate) struct Reasons {
     pub dropped: BTreeMap<String, Reason>,
+    pub altered: BTreeMap<String, Reason>,
     pub rejected: BTreeMap<String, Reason>,
     pub absorbed: BTreeMap<String, Reason>,
     pub created: BTreeMap<String, Reason>,
+}
+
+/// Counts rows of a reason and asks for samples while some are wanted.
+pub(crate) fn count(reasons: &mut BTreeMap<String, Reason>, reason: &str, rows: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+    let entry = entry(reasons, reason);
+    entry.rows += rows;
+    let wanted = SAMPLES.saturating_sub(entry.samples.len());
+    if wanted > 0 {
+        entry.samples.extend(samples(wanted).into_iter().take(wanted));
+    }
 }
 
 /// The entry of a reason. Looks before it allocates: reasons come with every batch.

@@ -70,6 +70,7 @@ pub struct NodeReport {
     pub outputs: Vec<PortReport>,
     pub dropped: Vec<Sampled>,
     pub rejected: Vec<Sampled>,
+    pub altered: Vec<Sampled>,
     pub absorbed: Vec<Counted>,
     pub created: Vec<Counted>,
     /// Summed over instances.
@@ -168,6 +169,7 @@ pub(crate) fn node(
         outputs: node.outputs.iter().zip(&ledger.outs).map(|(o, flow)| port(&o.name, flow)).collect(),
         dropped: sampled(&reasons.dropped),
         rejected: sampled(&reasons.rejected),
+        altered: sampled(&reasons.altered),
         absorbed: counted(&reasons.absorbed),
         created: counted(&reasons.created),
         busy_seconds: ledger.busy().as_secs_f64(),

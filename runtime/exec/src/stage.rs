@@ -388,13 +388,11 @@ impl Out for Exit<'_> {
     }
 
     fn drop_rows(&mut self, reason: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
-        let mut reasons = self.ledger().reasons();
-        let entry = entry(&mut reasons.dropped, reason);
-        entry.rows += count;
-        let wanted = SAMPLES.saturating_sub(entry.samples.len());
-        if wanted > 0 {
-            entry.samples.extend(samples(wanted).into_iter().take(wanted));
-        }
+        crate::ledger::count(&mut self.ledger().reasons().dropped, reason, count, samples);
+    }
+
+    fn altered(&mut self, what: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+        crate::ledger::count(&mut self.ledger().reasons().altered, what, count, samples);
     }
 
     fn reject(&mut self, rejection: Rejection) -> Result<()> {

@@ -17,7 +17,9 @@ pub struct Draws(u64);
 impl Draws {
     /// The sequence of this seed and this name (`inventory.qty`); other names give unrelated sequences.
     pub fn new(seed: u64, name: &str) -> Draws {
-        Draws(name.bytes().fold(mix(seed.wrapping_add(STEP)), |key, byte| mix(key ^ u64::from(byte)).wrapping_add(STEP)))
+        Draws(
+            name.bytes().fold(mix(seed.wrapping_add(STEP)), |key, byte| mix(key ^ u64::from(byte)).wrapping_add(STEP)),
+        )
     }
 
     /// The draw of a row.

@@ -97,7 +97,7 @@ impl Shape {
     }
 
     /// Rows `rows` of the table of `total` rows with this seed.
-    pub fn batch(self, seed: u64, total: u64, rows: Range<u64>) -> Result<RecordBatch> {
+    pub(crate) fn batch(self, seed: u64, total: u64, rows: Range<u64>) -> Result<RecordBatch> {
         let block = Block { shape: self, seed, total, rows };
         let columns = match self {
             Shape::Counter => counter::columns(&block),
@@ -121,10 +121,6 @@ struct Block {
 }
 
 impl Block {
-    fn len(&self) -> usize {
-        (self.rows.end - self.rows.start) as usize
-    }
-
     fn draws(&self, column: &str) -> Draws {
         Draws::new(self.seed, &format!("{}.{column}", self.shape.name()))
     }

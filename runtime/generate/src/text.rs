@@ -147,7 +147,8 @@ mod tests {
         text.end();
         let array = text.finish().unwrap();
         let found: Vec<_> = array.as_string::<i32>().iter().collect();
-        let expected = ["0", "00042", "18446744073709551615", "0.05", "", "1970-01-01", "2024-02-29", "2000-02-28 23:59:59"];
+        let expected =
+            ["0", "00042", "18446744073709551615", "0.05", "", "1970-01-01", "2024-02-29", "2000-02-28 23:59:59"];
         let expected: Vec<_> = expected.iter().map(|v| (!v.is_empty()).then_some(*v)).collect();
         assert_eq!(found, expected);
     }

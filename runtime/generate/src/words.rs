@@ -1,8 +1,26 @@
 //! What the retailer's people and systems write: products, names, places, and the dirt between them.
 
 pub const CUTS: &[&str] = &[
-    "Crew-Neck", "V-Neck", "Slim Fit", "Relaxed", "Cropped", "Merino", "Organic Cotton", "Linen", "Denim", "Quilted",
-    "Waterproof", "Ribbed", "Oversized", "Stretch", "Jersey", "Façonné", "Süßkind", "Bouclé", "Señora", "Kids’",
+    "Crew-Neck",
+    "V-Neck",
+    "Slim Fit",
+    "Relaxed",
+    "Cropped",
+    "Merino",
+    "Organic Cotton",
+    "Linen",
+    "Denim",
+    "Quilted",
+    "Waterproof",
+    "Ribbed",
+    "Oversized",
+    "Stretch",
+    "Jersey",
+    "Façonné",
+    "Süßkind",
+    "Bouclé",
+    "Señora",
+    "Kids’",
 ];
 
 pub const GARMENTS: &[(&str, &str, &str)] = &[
@@ -24,7 +42,8 @@ pub const GARMENTS: &[(&str, &str, &str)] = &[
     ("着物 Robe", "Homewear", "KMN"),
 ];
 
-pub const SIZES: &[&str] = &["XS", "S", "M", "L", "XL", "m", "EU 38", "EU 42", "US 8", "10.5", "30x32", "one size", " L "];
+pub const SIZES: &[&str] =
+    &["XS", "S", "M", "L", "XL", "m", "EU 38", "EU 42", "US 8", "10.5", "30x32", "one size", " L "];
 
 pub const COLOURS: &[&str] =
     &["black", "navy", "off-white", "olive", "bordeaux", "café", "grün", "marrón", "charcoal", "synthétique", "red"];
@@ -35,8 +54,20 @@ pub const GIVEN: &[&str] = &[
 ];
 
 pub const FAMILY: &[&str] = &[
-    "Müller", "García", "Smith", "O'Neil", "Kowalski", "王", "Иванов", "Nguyễn", "Brown", "da Silva", "Lee", "Håkansson",
-    "Şahin", "Dupont-Léger",
+    "Müller",
+    "García",
+    "Smith",
+    "O'Neil",
+    "Kowalski",
+    "王",
+    "Иванов",
+    "Nguyễn",
+    "Brown",
+    "da Silva",
+    "Lee",
+    "Håkansson",
+    "Şahin",
+    "Dupont-Léger",
 ];
 
 /// City, state, first postal code, how many codes follow it.

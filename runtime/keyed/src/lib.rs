@@ -1,1 +1,12 @@
-//! Being raised.
+//! Nodes that bring rows of equal keys together: `Dedup` and `Join`. Their state goes to disk beyond its share of the budget.
+
+mod dedup;
+mod join;
+mod send;
+
+use selvedge_node::{ErasedKind, erase};
+
+/// Every kind of this crate.
+pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
+    vec![erase::<dedup::Dedup>(), erase::<join::Join>()]
+}

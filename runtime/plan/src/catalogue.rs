@@ -15,18 +15,24 @@ impl Catalogue {
         self.0.iter().map(|k| &**k)
     }
 
-    /// The entry that a node of this kind means: whether it has inputs tells a source from a sink of the same name.
-    pub fn find(&self, name: &str, span: Span, has_input: bool) -> Result<&dyn ErasedKind, Problem> {
-        let same: Vec<&dyn ErasedKind> = self.kinds().filter(|k| k.name() == name).collect();
-        if same.is_empty() {
-            return Err(Problem::unknown(span, "kind of node", name, self.kinds().map(|k| k.name())));
+    /// The entry that a node of this kind means, and whether it stands where it can: whether the node has inputs tells a
+    /// source from a sink of the same name.
+    pub fn find(&self, name: &str, has_input: bool) -> Option<(&dyn ErasedKind, bool)> {
+        let from = self.0.partition_point(|k| k.name() < name);
+        let same = self.0[from..].iter().map(|k| &**k).take_while(|k| k.name() == name);
+        let fits = |k: &dyn ErasedKind| (k.role() != Role::Source) == has_input;
+        same.map(|k| (k, fits(k))).max_by_key(|(_, fits)| *fits)
+    }
+
+    /// That no kind has this name, and those that have a similar one.
+    pub(crate) fn unknown(&self, name: &str, span: Span) -> Problem {
+        let mut known: Vec<&str> = self.kinds().map(|k| k.name()).collect();
+        known.dedup();
+        let near = selvedge_ron::similar(name, known.iter().copied());
+        let problem = Problem::unknown(span, "kind of node", name, near);
+        match problem.help {
+            Some(_) => problem,
+            None => problem.help("`selvedge nodes` lists all kinds"),
         }
-        same.into_iter().find(|k| (k.role() != Role::Source) == has_input).ok_or_else(|| {
-            if has_input {
-                Problem::error(span, format!("`{name}` is a source and takes no input")).help("remove `input`")
-            } else {
-                Problem::error(span, format!("`{name}` needs an input")).help("add `input: \"name of a node\"`")
-            }
-        })
     }
 }

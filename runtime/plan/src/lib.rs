@@ -9,11 +9,17 @@
 //! Nothing here has threads or clocks. The only I/O is a source's own look at its data, inside `Kind::build`.
 
 mod catalogue;
+mod cycles;
+mod merge;
 mod plan;
 pub mod print;
 mod resolve;
 mod schedule;
+mod unordered;
 
 pub use catalogue::Catalogue;
 pub use plan::{Edge, Node, Plan, PortOut, plan};
 pub use schedule::{Delivery, Machine, Schedule, Stage, schedule};
+
+#[cfg(test)]
+mod tests;

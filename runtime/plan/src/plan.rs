@@ -1,8 +1,11 @@
 //! The plan: every node built, every edge typed.
 
 use crate::Catalogue;
-use crate::resolve::{Resolved, resolve};
-use arrow::datatypes::{Field, Schema, SchemaRef};
+use crate::cycles::order;
+use crate::merge::{Arriving, merge};
+use crate::resolve::{Resolved, Shell, resolve};
+use crate::unordered;
+use arrow::datatypes::SchemaRef;
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::{DiGraph, NodeIndex};
 use petgraph::visit::EdgeRef;
@@ -10,8 +13,8 @@ use selvedge_node::{
     Built, Connection, Connections, ERRORS_PORT, Input, Partitioning, Problem, Problems, Role, Site, Span, Work,
     errors_schema,
 };
+use selvedge_ron::Severity;
 use selvedge_spec::{ConnectionSpec, Spec};
-use std::sync::Arc;
 
 /// A checked graph, ready to be scheduled.
 pub struct Plan {
@@ -112,88 +115,68 @@ impl Connections for Profile<'_> {
     }
 }
 
-/// Checks a spec against the catalogue and builds every node. All problems of the graph come back at once.
+/// Checks a spec against the catalogue and builds every node. All problems of the graph come back at once, warnings among
+/// them.
 pub fn plan(spec: &Spec, catalogue: &Catalogue) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
-    let Resolved { graph, order } = resolve(spec, catalogue, &mut problems);
+    let Resolved { mut shells, ties, read, meant } = resolve(spec, catalogue, &mut problems);
+    let order = order(&shells, &ties, &mut problems);
     let connections = Profile(&spec.connections);
 
-    let mut built: Vec<Option<(Vec<Input>, Built)>> = graph.node_indices().map(|_| None).collect();
-    let mut configs: Vec<_> = graph.node_indices().map(|_| None).collect();
-    let (mut shells, edges) = (vec![], graph.raw_edges().iter().map(|e| (e.source(), e.target(), e.weight)));
-    let edges: Vec<_> = edges.collect();
-    let incoming: Vec<Vec<(NodeIndex, Edge)>> = {
-        let mut all = vec![vec![]; graph.node_count()];
-        edges.iter().for_each(|(from, to, edge)| all[to.index()].push((*from, *edge)));
-        all
-    };
-    for (i, shell) in graph.into_nodes_edges().0.into_iter().enumerate() {
-        let mut shell = shell.weight;
-        configs[i] = shell.config.take();
-        shells.push(shell);
+    // By node and input port.
+    let mut incoming: Vec<Vec<Vec<(usize, Edge)>>> = shells.iter().map(|s| vec![vec![]; s.input_ports.len()]).collect();
+    for tie in &ties {
+        if let Some(port) = incoming[tie.to].get_mut(tie.edge.to) {
+            port.push((tie.from, tie.edge));
+        }
     }
-
+    let mut built: Vec<Option<(Vec<Input>, Built)>> = shells.iter().map(|_| None).collect();
+    let mut unchecked = vec![];
     for n in order {
-        let (shell, Some(config)) = (&shells[n.index()], configs[n.index()].take()) else { continue };
+        let Some(config) = shells[n].config.take() else { continue };
+        let shell = &shells[n];
         // A node whose input could not be typed is not built: what is wrong with it would only repeat what is wrong above.
-        let Some(inputs) = shell
-            .input_ports
-            .iter()
-            .enumerate()
-            .map(|(port, name)| {
-                let edges: Vec<_> = incoming[n.index()].iter().filter(|(_, e)| e.to == port).collect();
-                let schemas: Option<Vec<_>> = edges
-                    .iter()
-                    .map(|(from, e)| Some((output_schema(&built, *from, e.from)?, e.span, &shells[from.index()].name)))
-                    .collect();
-                let schema = problems.take(merge(&schemas?))?;
-                Some(Input { port: name.clone(), schema, span: edges.first().map_or(shell.span, |(_, e)| e.span) })
-            })
-            .collect::<Option<Vec<Input>>>()
-        else {
+        let before = problems.0.len();
+        let Some(inputs) = inputs(shell, &incoming[n], &shells, &built, &mut problems) else {
+            if problems.0.len() == before {
+                unchecked.push(n);
+            }
             continue;
         };
         let site = Site {
             graph: &spec.name,
             node: &shell.name,
             span: shell.span,
-            base: &spec.nodes[n.index()].base,
+            base: &spec.nodes[n].base,
             connections: &connections,
         };
-        if let Some(b) = problems.take(config.build(&site, &inputs)) {
-            built[n.index()] = Some((inputs, b));
+        let result = config.build(&site, &inputs).and_then(|b| is_whole(shell, &inputs, b));
+        let silent = matches!(&result, Err(p) if !p.has_errors());
+        if let Some(b) = problems.take(result) {
+            built[n] = Some((inputs, b));
+        } else if silent {
+            problems.push(mistake(shell, "it cannot be built and does not say why"));
         }
     }
 
-    // Every output must be read, or thrown away by name: an output that nobody reads is where rows disappear.
-    for (i, shell) in shells.iter().enumerate() {
-        for (port, name) in shell.output_ports.iter().enumerate() {
-            if !edges.iter().any(|(from, _, e)| from.index() == i && e.from == port) {
-                let of = if port == 0 { shell.name.clone() } else { format!("{}.{name}", shell.name) };
-                problems.push(
-                    Problem::error(shell.span, format!("the rows of `{of}` go nowhere"))
-                        .help(format!("read them with `input: \"{of}\"`, or throw them away by name: `Null(input: \"{of}\")`")),
-                );
-            }
-        }
-    }
+    unread(&shells, &read, &meant, &mut problems);
     if spec.nodes.is_empty() {
         problems.push(Problem::nowhere(format!("the graph `{}` has no nodes", spec.name)));
     }
-
-    let warnings = problems.0.iter().filter(|p| p.severity == selvedge_ron::Severity::Warning).cloned();
-    let mut warnings: Vec<Problem> = warnings.collect();
     if problems.has_errors() || built.iter().any(Option::is_none) {
+        problems.0.extend(built.into_iter().flatten().flat_map(|(_, b)| b.warnings));
+        problems.0.extend(not_checked(&shells, unchecked));
         return Err(problems);
     }
-    let mut plan = DiGraph::with_capacity(shells.len(), edges.len());
-    for (shell, built) in shells.into_iter().zip(built.into_iter().flatten()) {
-        let (inputs, b) = built;
+
+    let mut warnings: Vec<Problem> = problems.0.into_iter().filter(|p| p.severity == Severity::Warning).collect();
+    let mut graph = DiGraph::with_capacity(shells.len(), ties.len());
+    for (shell, (inputs, b)) in shells.into_iter().zip(built.into_iter().flatten()) {
         warnings.extend(b.warnings);
         let names = shell.output_ports.into_iter();
         let mut outputs: Vec<PortOut> = names.zip(b.outputs).map(|(name, schema)| PortOut { name, schema }).collect();
         outputs.push(PortOut { name: ERRORS_PORT.into(), schema: errors_schema() });
-        plan.add_node(Node {
+        graph.add_node(Node {
             name: shell.name,
             kind: shell.kind,
             role: shell.role,
@@ -208,59 +191,95 @@ pub fn plan(spec: &Spec, catalogue: &Catalogue) -> Result<Plan, Problems> {
             work: b.work,
         });
     }
-    for (from, to, edge) in edges {
-        plan.add_edge(from, to, edge);
+    for tie in ties {
+        graph.add_edge(NodeIndex::new(tie.from), NodeIndex::new(tie.to), tie.edge);
     }
-    Ok(Plan {
-        name: spec.name.clone(),
-        about: spec.about.clone(),
-        profile: spec.profile.clone(),
-        graph: plan,
-        warnings,
-    })
+    let (name, about, profile) = (spec.name.clone(), spec.about.clone(), spec.profile.clone());
+    let mut plan = Plan { name, about, profile, graph, warnings };
+    plan.warnings.extend(unordered::warnings(&plan));
+    Ok(plan)
 }
 
-fn output_schema(built: &[Option<(Vec<Input>, Built)>], node: NodeIndex, port: usize) -> Option<SchemaRef> {
-    let (_, b) = built[node.index()].as_ref()?;
-    Some(b.outputs.get(port).cloned().unwrap_or_else(errors_schema))
+/// The schema of each input port; `None` where one is not known.
+fn inputs(
+    shell: &Shell,
+    incoming: &[Vec<(usize, Edge)>],
+    shells: &[Shell],
+    built: &[Option<(Vec<Input>, Built)>],
+    problems: &mut Problems,
+) -> Option<Vec<Input>> {
+    let mut inputs = Vec::with_capacity(incoming.len());
+    for (port, edges) in shell.input_ports.iter().zip(incoming) {
+        let arriving = edges.iter().map(|(from, edge)| {
+            let (_, b) = built[*from].as_ref()?;
+            let source = &shells[*from];
+            let (schema, name) = match b.outputs.get(edge.from) {
+                Some(schema) => (schema.clone(), port_name(source, edge.from)),
+                None => (errors_schema(), format!("{}.{ERRORS_PORT}", source.name)),
+            };
+            Some(Arriving { schema, span: edge.span, name })
+        });
+        let arriving: Vec<Arriving> = arriving.collect::<Option<_>>()?;
+        let span = arriving.first().map_or(shell.span, |a| a.span);
+        // All ports are merged, so that all that differ are reported.
+        inputs.push(problems.take(merge(&arriving)).map(|schema| Input { port: port.clone(), schema, span }));
+    }
+    inputs.into_iter().collect()
 }
 
-/// The schema of a port that several edges enter: equal names and types; a column may be null if it may be on any edge.
-fn merge(schemas: &[(SchemaRef, Span, &String)]) -> Result<SchemaRef, Problems> {
-    let Some(((first, _, first_name), rest)) = schemas.split_first() else {
-        return Err(Problems::default());
-    };
-    let mut problems = Problems::default();
-    let mut fields: Vec<Field> = first.fields().iter().map(|f| (**f).clone()).collect();
-    for (schema, span, name) in rest {
-        let shape = |s: &Schema| s.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type())).collect::<Vec<_>>();
-        let (a, b) = (shape(first), shape(schema));
-        if a != b {
-            let only = |x: &[String], y: &[String]| {
-                x.iter().filter(|f| !y.contains(f)).cloned().collect::<Vec<_>>().join(", ")
-            };
-            let (only_a, only_b) = (only(&a, &b), only(&b, &a));
-            let detail = if only_a.is_empty() && only_b.is_empty() {
-                "the same columns in another order".to_string()
-            } else {
-                format!("only in `{first_name}`: {}; only in `{name}`: {}", or_none(&only_a), or_none(&only_b))
-            };
-            problems.push(
-                Problem::error(*span, format!("`{first_name}` and `{name}` enter one port but differ: {detail}"))
-                    .help("put a Union(by: Name) in between, or make them equal with SchemaEdit"),
-            );
-            continue;
-        }
-        for (field, other) in fields.iter_mut().zip(schema.fields()) {
-            field.set_nullable(field.is_nullable() || other.is_nullable());
+/// `node` where there is no other output, else `node.port`.
+fn port_name(shell: &Shell, port: usize) -> String {
+    match shell.output_ports.get(port) {
+        Some(name) if shell.output_ports.len() > 1 => format!("{}.{name}", shell.name),
+        _ => shell.name.clone(),
+    }
+}
+
+/// What a node has become must be what it said before: a plugin is not to be trusted with that.
+fn is_whole(shell: &Shell, inputs: &[Input], built: Built) -> Result<Built, Problems> {
+    let (said, made) = (shell.output_ports.len(), built.outputs.len());
+    if said != made {
+        return Err(mistake(shell, &format!("it has {said} output ports, but gives {made} schemas")).into());
+    }
+    if let Partitioning::Keys(keys) = &built.partitioning {
+        let known = keys.len() == inputs.len()
+            && keys.iter().zip(inputs).all(|(keys, input)| keys.iter().all(|k| *k < input.schema.fields().len()));
+        if !known {
+            return Err(mistake(shell, "its keys are not columns of its inputs").into());
         }
     }
-    problems.or(())?;
-    let same = rest.is_empty() || fields.iter().zip(first.fields()).all(|(a, b)| a == &**b);
-    Ok(if same { first.clone() } else { Arc::new(Schema::new(fields)) })
+    Ok(built)
 }
 
-fn or_none(text: &str) -> &str {
-    if text.is_empty() { "nothing" } else { text }
+fn mistake(shell: &Shell, what: &str) -> Problem {
+    let problem = Problem::error(shell.span, format!("`{}` does not keep the contract of a node: {what}", shell.kind));
+    problem.help("this is a mistake in the node, not in the graph; please report it")
 }
 
+/// Every output must be read, or thrown away by name: an output that nobody reads is where rows disappear.
+fn unread(shells: &[Shell], read: &[Vec<bool>], meant: &[bool], problems: &mut Problems) {
+    for (n, shell) in shells.iter().enumerate().filter(|(n, _)| !meant[*n]) {
+        for port in (0..shell.output_ports.len()).filter(|port| !read[n][*port]) {
+            let of = port_name(shell, port);
+            let problem = Problem::error(shell.span, format!("the rows of `{of}` go nowhere"));
+            let help = format!("read them with `input: \"{of}\"`, or throw them away by name: `Null(input: \"{of}\")`");
+            problems.push(problem.help(help));
+        }
+    }
+}
+
+/// Says that more may come to light, which would otherwise be a surprise at the next try.
+fn not_checked(shells: &[Shell], mut unchecked: Vec<usize>) -> Option<Problem> {
+    const NAMED: usize = 5;
+    unchecked.sort_unstable();
+    let first = *unchecked.first()?;
+    let mut names: Vec<String> = unchecked.iter().take(NAMED).map(|n| format!("`{}`", shells[*n].name)).collect();
+    if unchecked.len() > NAMED {
+        names.push(format!("{} more", unchecked.len() - NAMED));
+    }
+    let last = names.pop().unwrap_or_default();
+    let names = if names.is_empty() { last } else { format!("{} and {last}", names.join(", ")) };
+    let message =
+        format!("{names} could not be checked: which columns come is not known before the errors are put right");
+    Some(Problem::warning(shells[first].span, message))
+}

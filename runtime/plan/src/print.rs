@@ -2,6 +2,7 @@
 
 mod graphviz;
 mod json;
+mod layout;
 mod mermaid;
 mod svg;
 mod text;
@@ -12,16 +13,22 @@ pub use mermaid::mermaid;
 pub use svg::svg;
 pub use text::text;
 
-use crate::{Delivery, Node, Plan, Schedule};
+use crate::{Delivery, Edge, Node, Plan, Schedule};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 use selvedge_node::Partitioning;
 
-/// An edge in the words that all formats share.
+/// An edge in the words that all formats share. In the order of the plan's edges.
 struct Line {
     from: NodeIndex,
     to: NodeIndex,
-    /// `errors`, or the port's name where it is not the only one.
+    edge: Edge,
+    delivery: Delivery,
+    /// The output port, where it is not the only one or `errors`.
+    output: Option<String>,
+    /// The input port, where it is not the only one.
+    input: Option<String>,
+    /// Both of them: `errors → left`.
     label: String,
     /// What the delivery means to rows.
     how: String,
@@ -30,27 +37,27 @@ struct Line {
 
 fn lines(plan: &Plan, schedule: &Schedule) -> Vec<Line> {
     let graph = &plan.graph;
-    graph
-        .edge_references()
-        .map(|e| {
-            let (from, to) = (&graph[e.source()], &graph[e.target()]);
-            let edge = e.weight();
-            let out = (from.outputs.len() > 2 || edge.from == from.errors()).then(|| from.outputs[edge.from].name.clone());
-            let into = (to.inputs.len() > 1).then(|| to.inputs[edge.to].port.clone());
-            let label = match (out, into) {
-                (None, None) => String::new(),
-                (Some(out), None) => out,
-                (None, Some(into)) => format!("→ {into}"),
-                (Some(out), Some(into)) => format!("{out} → {into}"),
-            };
-            let how = match schedule.delivery(e.id()) {
-                Delivery::Chained => "same thread".into(),
-                Delivery::Shared => "queue".into(),
-                Delivery::Exchange => format!("exchange by {}", keys(to, edge.to)),
-            };
-            Line { from: e.source(), to: e.target(), label, how, errors: edge.from == from.errors() }
-        })
-        .collect()
+    let line = |e: petgraph::graph::EdgeReference<'_, Edge>| {
+        let (from, to) = (&graph[e.source()], &graph[e.target()]);
+        let edge = *e.weight();
+        let errors = edge.from == from.errors();
+        let output = (from.outputs.len() > 2 || errors).then(|| from.outputs[edge.from].name.clone());
+        let input = (to.inputs.len() > 1).then(|| to.inputs[edge.to].port.clone());
+        let label = match (&output, &input) {
+            (None, None) => String::new(),
+            (Some(out), None) => out.clone(),
+            (None, Some(into)) => format!("→ {into}"),
+            (Some(out), Some(into)) => format!("{out} → {into}"),
+        };
+        let delivery = schedule.delivery(e.id());
+        let how = match delivery {
+            Delivery::Chained => "same thread".into(),
+            Delivery::Shared => "queue".into(),
+            Delivery::Exchange => format!("exchange by {}", keys(to, edge.to)),
+        };
+        Line { from: e.source(), to: e.target(), edge, delivery, output, input, label, how, errors }
+    };
+    graph.edge_references().map(line).collect()
 }
 
 fn keys(node: &Node, port: usize) -> String {

@@ -77,9 +77,9 @@ pub fn schedule(plan: &Plan, machine: Machine, splits: &dyn Fn(NodeIndex) -> Opt
             (_, Role::Source) => splits(n).unwrap_or(threads).clamp(1, threads),
             _ => threads,
         };
-        ordered[n.index()] = node.ordered
-            || (before_in_order[n.index()] && node.role == Role::Source)
-            || (input_ordered && matches!(node.work, Work::Map(_)));
+        // What takes rows one by one, or in their order, also sends them on in it.
+        let keeps = matches!(node.work, Work::Map(_)) || node.partitioning == Partitioning::InOrder;
+        ordered[n.index()] = node.ordered || (input_ordered && keeps);
 
         let chain = first.filter(|_| only && chains(node)).map(|e| stage_of[e.source().index()]);
         match chain.filter(|&s| stages[s].instances == instances) {

@@ -115,6 +115,12 @@ impl Input {
         Ok(Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed })
     }
 
+    /// What a test has made up.
+    #[cfg(test)]
+    pub fn of(reader: impl Read + Send + 'static, name: &str) -> Input {
+        Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed }
+    }
+
     /// Fills a part of `buffer`, from the front; 0: the end.
     pub fn read(&mut self, buffer: &mut [u8]) -> Result<usize> {
         loop {

@@ -1,1 +1,29 @@
-//! Being raised.
+//! The `Files` source: CSV, NDJSON, Parquet and Arrow IPC, plain or packed, many files or large ones in parallel.
+//!
+//! ```text
+//!  files.rs   the node: config, docs, which files        paths.rs        globs and folders
+//!  request.rs what it asks a format, and gets back       compression.rs  files as plain bytes
+//!  csv/  ndjson/  parquet.rs  ipc.rs   the formats       typed.rs        text to declared types
+//!  output.rs  what is sent                               lines.rs        line numbers of ranges
+//! ```
+
+mod compression;
+mod csv;
+mod files;
+mod ipc;
+mod lines;
+mod ndjson;
+mod output;
+mod parquet;
+mod paths;
+mod plain;
+mod request;
+mod typed;
+
+use files::Files;
+use selvedge_node::{ErasedKind, erase};
+
+/// The kinds of this crate.
+pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
+    vec![erase::<Files>()]
+}

@@ -34,11 +34,6 @@ impl Output {
         })
     }
 
-    /// Number of columns that are read from the text.
-    pub fn read_columns(&self) -> usize {
-        self.schema.fields().len() - usize::from(self.file_name) - usize::from(self.row_number)
-    }
-
     /// The batch to send. `numbers`: the row numbers, where they are wanted.
     pub fn batch(&self, mut columns: Vec<ArrayRef>, rows: usize, file: &str, numbers: Option<ArrayRef>) -> Result<RecordBatch> {
         if self.file_name {

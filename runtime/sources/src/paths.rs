@@ -101,6 +101,7 @@ fn find_one(root: &Path, path: &str, at: Span) -> Result<Vec<Found>, Problem> {
         }
     }
     if start.is_dir() {
+        walk.seen.extend(start.canonicalize());
         walk.folder(&start, &slashes(folder), "")?;
     }
     Ok(walk.found)
@@ -201,7 +202,7 @@ fn missing(root: &Path, path: &str, at: Span) -> Problem {
     );
     // What was looked for there: the file, or the first folder on the way that is missing.
     let wanted = folder.strip_prefix(known).ok().and_then(|rest| rest.iter().next()).and_then(|p| p.to_str()).unwrap_or(last);
-    let near = selvedge_node::similar(wanted, names.iter().map(String::as_str));
+    let near = selvedge_ron::similar(wanted, names.iter().map(String::as_str));
     if !near.is_empty() {
         return problem.help(format!("`{}` has {}", shown.display(), listed(&near)));
     }
@@ -279,6 +280,6 @@ mod tests {
         std::os::unix::fs::symlink(lake.path().join("raw"), lake.path().join("raw/2024/up")).unwrap();
         std::os::unix::fs::symlink(lake.path().join("nowhere"), lake.path().join("raw/gone.csv")).unwrap();
         let found = names(lake.path(), &["raw/**/b.csv"]).unwrap();
-        assert_eq!(found, ["raw/2024/up/b.csv", "raw/b.csv"]);
+        assert_eq!(found, ["raw/b.csv"]);
     }
 }

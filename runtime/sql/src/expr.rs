@@ -7,6 +7,7 @@
 //! DataFusion's SQL with three changes: arithmetic that overflows is an error and never wraps around, text comes out as
 //! `Utf8`, and an error concerns only the rows that cause it.
 
+use crate::fast::faster;
 use crate::parse::{Use, parse, resolve};
 use crate::place::Place;
 use crate::problem;
@@ -87,7 +88,7 @@ fn check_predicate(compiled: &Compiled, place: Place) -> std::result::Result<(),
     }
 }
 
-fn compile_ast(
+pub(crate) fn compile_ast(
     schema: &SchemaRef,
     mut ast: Ast,
     place: Place,
@@ -151,11 +152,12 @@ pub(crate) fn bind(
     expr: &Expr,
     text: String,
 ) -> std::result::Result<Compiled, DataFusionError> {
-    let expr = physical(expr, df_schema)?;
+    let slow = physical(expr, df_schema)?;
+    let expr = faster(slow.clone(), schema)?;
     let mut columns: Vec<usize> = collect_columns(&expr).iter().map(|c| c.index()).collect();
     columns.sort_unstable();
     let narrow_schema = Arc::new(schema.project(&columns)?);
-    let narrow = reassign_expr_columns(expr.clone(), &narrow_schema)?;
+    let narrow = faster(reassign_expr_columns(slow, &narrow_schema)?, &narrow_schema)?;
     let data_type = plain(&expr.data_type(schema)?);
     let nullable = expr.nullable(schema)?;
     Ok(Compiled { text, expr, narrow, narrow_schema, columns, data_type, nullable })
@@ -345,3 +347,7 @@ fn volatile(expr: &Arc<dyn PhysicalExpr>) -> bool {
     });
     volatile
 }
+
+#[cfg(test)]
+#[path = "expr_tests.rs"]
+mod tests;

@@ -77,8 +77,9 @@ impl Feed {
             Some(columns) => batch.project(columns)?,
             None => batch.clone(),
         };
-        let mut queue = self.queue();
         let bytes = batch_bytes(&batch);
+        let batch = own(batch, bytes)?;
+        let mut queue = self.queue();
         let waited = queue.waiting.take();
         let room = match &mut queue.reservation {
             // The scan takes it at once: it is a batch at work, not state.
@@ -126,6 +127,17 @@ impl Feed {
             }
         }
     }
+}
+
+/// The batch in buffers of its own size. DataFusion counts a slice as all of the buffers that it is a slice of, and would
+/// run out of memory that nobody uses.
+fn own(batch: RecordBatch, bytes: u64) -> selvedge_node::Result<RecordBatch> {
+    const SLACK: u64 = 64 << 10;
+    if batch.get_array_memory_size() as u64 <= 2 * bytes + SLACK {
+        return Ok(batch);
+    }
+    let rows = arrow::array::UInt32Array::from_iter_values(0..batch.num_rows() as u32);
+    Ok(arrow::compute::take_record_batch(&batch, &rows)?)
 }
 
 impl Queue {

@@ -1,10 +1,14 @@
 //! Nodes that speak SQL, on DataFusion: expressions row by row, whole queries over several inputs, external sort.
 
 mod aggregate;
+mod assert;
 mod derive;
 mod expr;
+mod fast;
 mod feed;
 mod filter;
+mod grouping;
+mod joins;
 mod named;
 mod parse;
 mod place;
@@ -15,6 +19,8 @@ mod reject;
 mod route;
 mod session;
 mod sort;
+mod sql;
+mod statement;
 
 pub use aggregate::{CompiledAggregate, compile_aggregate};
 pub use expr::{Compiled, Values, compile, compile_conjuncts, compile_predicate, plain};
@@ -23,5 +29,13 @@ use selvedge_node::{ErasedKind, erase};
 
 /// Every kind of this crate.
 pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<derive::Derive>(), erase::<filter::Filter>(), erase::<route::Route>(), erase::<sort::Sort>()]
+    vec![
+        erase::<grouping::Aggregate>(),
+        erase::<assert::Assert>(),
+        erase::<derive::Derive>(),
+        erase::<filter::Filter>(),
+        erase::<route::Route>(),
+        erase::<sort::Sort>(),
+        erase::<sql::Sql>(),
+    ]
 }

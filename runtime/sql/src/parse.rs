@@ -16,9 +16,11 @@ use selvedge_node::{Problem, Problems, Span, Spanned};
 use arrow::datatypes::{DataType, Schema};
 use std::ops::ControlFlow;
 
-/// Longest SQL text in a graph, in bytes. The parser's own limit is on nesting; this one bounds chains such as `a + a + …`,
-/// which nest to the left.
-pub(crate) const MAX_TEXT: usize = 64 << 10;
+/// Longest SQL text in a graph, in bytes …
+pub(crate) const MAX_TEXT: usize = 256 << 10;
+/// … and how deep its syntax tree may be. The parser bounds the nesting of parentheses; a chain `a + a + …` nests to the
+/// left as deep as it is long, and DataFusion walks down such a tree on the stack.
+pub(crate) const MAX_DEPTH: usize = 250;
 
 /// Where an expression stands, and so which functions it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -45,12 +47,71 @@ pub(crate) fn parse(text: &Spanned<String>) -> Result<Expr, Problem> {
     }
 }
 
+/// Refuses text that is too long, or too deep to be planned on the stack of a thread.
 pub(crate) fn check_length(text: &Spanned<String>) -> Result<(), Problem> {
-    if text.value.len() <= MAX_TEXT {
-        return Ok(());
-    }
     let length = text.value.len();
-    Err(Problem::error(text.span, format!("SQL of {length} bytes is longer than the {MAX_TEXT} that are read")))
+    if length > MAX_TEXT {
+        return Err(Problem::error(text.span, format!("SQL of {length} bytes is longer than the {MAX_TEXT} that are read")));
+    }
+    // What cannot be cut into tokens is the parser's to report.
+    let tokens = Tokenizer::new(&GenericDialect {}, &text.value).tokenize().unwrap_or_default();
+    let depth = depth(&tokens);
+    if depth > MAX_DEPTH {
+        return Err(Problem::error(text.span, format!("SQL that nests {depth} operators is deeper than the {MAX_DEPTH} that are planned"))
+            .help("a chain of `or … =` is `in (…)`; longer sums and texts are built in steps with Derive"));
+    }
+    Ok(())
+}
+
+/// How deep a syntax tree may be by its tokens: the longest chain of operators, where a group in parentheses begins a chain
+/// of its own and a comma or a clause begins another beside it.
+fn depth(tokens: &[Token]) -> usize {
+    // For each open group: the chain at work, and the longest one that is done.
+    let mut groups = vec![(0, 0)];
+    let mut steps = 0;
+    for token in tokens {
+        let lower = match token {
+            Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
+            _ => String::new(),
+        };
+        match (token, lower.as_str()) {
+            (Token::LParen | Token::LBracket | Token::LBrace, _) | (_, "case") => groups.push((0, 0)),
+            (Token::RParen | Token::RBracket | Token::RBrace, _) | (_, "end") if groups.len() > 1 => {
+                let (chain, longest) = groups.pop().unwrap_or_default();
+                if let Some((outer, _)) = groups.last_mut() {
+                    *outer = (*outer).max(chain.max(longest) + 1);
+                }
+            }
+            (_, "union" | "except" | "intersect" | "join") => steps += 1,
+            (Token::Comma, _) | (_, "select" | "from" | "where" | "having" | "by" | "on" | "when" | "then" | "else") => {
+                if let Some((chain, longest)) = groups.last_mut() {
+                    *longest = (*longest).max(*chain);
+                    *chain = 0;
+                }
+            }
+            (_, "and" | "or" | "not" | "is" | "like" | "ilike" | "between" | "in" | "collate" | "at") => add(&mut groups),
+            (
+                Token::EOF
+                | Token::Word(_)
+                | Token::Number(..)
+                | Token::Char(_)
+                | Token::SingleQuotedString(_)
+                | Token::Whitespace(_)
+                | Token::Period
+                | Token::SemiColon,
+                _,
+            ) => {}
+            _ => add(&mut groups),
+        }
+    }
+    let longest = groups.into_iter().map(|(chain, longest): (usize, usize)| chain.max(longest)).sum::<usize>();
+    longest.max(steps)
+}
+
+fn add(groups: &mut [(usize, usize)]) {
+    if let Some((chain, _)) = groups.last_mut() {
+        *chain += 1;
+    }
 }
 
 /// An error of the SQL parser. Its message ends in ` at Line: 1, Column: 5`.
@@ -296,21 +357,30 @@ impl Resolver<'_> {
         } else if aggregate && !scalar && (self.usage == Use::Row || self.depth > 1) {
             let message = format!("`{lower}` needs many rows, but an expression here sees one");
             self.problems.push(Problem::error(span, message).help("use Aggregate or the Sql node"));
-        } else if !(scalar || aggregate) {
-            let mut known: Vec<&str> = state.scalar_functions().keys().map(String::as_str).collect();
-            known.extend(state.higher_order_functions().keys().map(String::as_str));
-            if self.usage == Use::Aggregate && self.depth == 1 {
-                known.extend(state.aggregate_functions().keys().map(String::as_str));
-            }
-            known.sort_unstable();
-            let problem = Problem::unknown(span, "function", &name.value, known.iter().copied());
-            let near = selvedge_ron::similar(&name.value, known.iter().copied());
-            self.problems.push(match near.is_empty() {
-                true => problem.help("the functions are those of DataFusion: https://datafusion.apache.org/user-guide/sql"),
-                false => problem,
-            });
+        } else if let Some(problem) = unknown_function(name, self.place) {
+            self.problems.push(problem);
         }
     }
+}
+
+/// The problem of a function that there is not.
+pub(crate) fn unknown_function(name: &Ident, place: Place) -> Option<Problem> {
+    let state = planner();
+    let scalar = state.scalar_functions().keys().chain(state.higher_order_functions().keys());
+    let names = scalar.chain(state.aggregate_functions().keys()).chain(state.window_functions().keys());
+    let mut known: Vec<&str> = names.map(String::as_str).chain(["unnest", "unnest_outer", "grouping"]).collect();
+    let lower = name.value.to_lowercase();
+    if known.contains(&lower.as_str()) {
+        return None;
+    }
+    known.sort_unstable();
+    known.dedup();
+    let problem = Problem::unknown(place.span(name.span), "function", &name.value, known.iter().copied());
+    let near = selvedge_ron::similar(&name.value, known.iter().copied());
+    Some(match near.is_empty() {
+        true => problem.help("the functions are those of DataFusion: https://datafusion.apache.org/user-guide/sql"),
+        false => problem,
+    })
 }
 
 fn rename(name: &mut Ident, column: String) {
@@ -410,6 +480,18 @@ mod tests {
     fn parts(text: &str) -> Vec<String> {
         let text = Spanned::new(text.to_string(), Span::default());
         conjuncts(parse(&text).unwrap(), Place::new(&text)).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn the_depth_of_a_text_is_that_of_its_longest_chain() {
+        let of = |text: &str| depth(&Tokenizer::new(&GenericDialect {}, text).tokenize().unwrap());
+        assert_eq!(of("a.b"), 0);
+        assert_eq!(of("a + b * c"), 2);
+        assert_eq!(of("f(a + b, c, d + e + f) + 1"), 4);
+        assert_eq!(of("(a + b) + (c + d + e)"), 3);
+        assert_eq!(of("case when a and b then 1 when c then 2 end"), 2);
+        assert_eq!(of("select a + b, c + d from t where e = 1 or f = 2"), 3);
+        assert_eq!(of("a in ('x', 'y', 'z')"), 1);
     }
 
     #[test]

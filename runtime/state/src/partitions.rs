@@ -313,6 +313,12 @@ impl Partition {
         self.level < MAX_LEVEL
     }
 
+    /// Empty partitions of its schema at the next level: for a reader that sets rows aside. `None` at the deepest level.
+    pub fn deeper(&self) -> Option<Partitions> {
+        let level = self.level + 1;
+        self.can_split().then(|| Partitions::at_level(level, &self.schema, &self.memory, self.scratch.clone()))
+    }
+
     /// Its rows in the order pushed, read from disk as they are asked for. May be read again.
     pub fn read(&self) -> impl Iterator<Item = Result<Piece>> + '_ {
         let read = |extent: &Extent| match &self.store {
@@ -333,10 +339,8 @@ impl Partition {
 
     /// The same rows in smaller parts, by the next bits of their hashes.
     pub fn split(self) -> Result<Drained> {
-        if !self.can_split() {
-            return Err(Error::bug("a partition of the deepest level was to be split"));
-        }
-        let mut parts = Partitions::at_level(self.level + 1, &self.schema, &self.memory, self.scratch.clone());
+        let mut parts =
+            self.deeper().ok_or_else(|| Error::bug("a partition of the deepest level was to be split"))?;
         for piece in self.read() {
             let piece = piece?;
             parts.push(&piece.batch, &piece.hashes)?;

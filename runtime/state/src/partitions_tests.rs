@@ -23,10 +23,10 @@ fn task(limit: u64, scratch: &std::path::Path) -> Task {
 fn batch(keys: &[i64], from: i64) -> RecordBatch {
     let numbers = Int64Array::from_iter_values(from..from + keys.len() as i64);
     let texts = StringArray::from_iter(keys.iter().map(|k| (k % 5 != 0).then(|| format!("text of key {k}"))));
-    RecordBatch::try_from_iter([
-        ("key", Arc::new(Int64Array::from(keys.to_vec())) as ArrayRef),
-        ("number", Arc::new(numbers)),
-        ("text", Arc::new(texts)),
+    RecordBatch::try_from_iter_with_nullable([
+        ("key", Arc::new(Int64Array::from(keys.to_vec())) as ArrayRef, true),
+        ("number", Arc::new(numbers), true),
+        ("text", Arc::new(texts), true),
     ])
     .unwrap()
 }

@@ -132,7 +132,9 @@ fn null_columns(schema: &SchemaRef, named: Vec<usize>, site: &Site) -> Built {
     let built = Built::map(output.clone(), NullColumns { kept, claimed: named, output }).may_reject(checked).note(note);
     if nothing {
         let problem = Problem::warning(site.span, "no column is of type null, so none is dropped");
-        return built.warn(problem.help("name the columns that should be empty: DropNulls(mode: NullColumns, columns: [\"…\"])"));
+        return built.warn(
+            problem.help("name the columns that should be empty: DropNulls(mode: NullColumns, columns: [\"…\"])"),
+        );
     }
     built
 }

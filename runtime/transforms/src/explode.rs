@@ -1,10 +1,10 @@
 //! `Explode`: a row for every item of a list.
 
 use arrow::array::cast::AsArray;
-use arrow::array::{ArrayRef, GenericListArray, Int64Array, OffsetSizeTrait, RecordBatchOptions, UInt64Array};
-use arrow::compute::{cast, take, take_record_batch};
-use selvedge_node::prelude::*;
+use arrow::array::{GenericListArray, Int64Array, OffsetSizeTrait, RecordBatchOptions, UInt64Array};
+use arrow::compute::{cast, take};
 use selvedge_node::column_of_type;
+use selvedge_node::prelude::*;
 
 pub(crate) struct Explode;
 
@@ -44,12 +44,15 @@ item if `outer` is true (Spark's `explode_outer`). A row with n items leaves as 
     fn build(config: Config, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let schema = &inputs[0].schema;
         let mut problems = Problems::default();
-        let is_list = |t: &DataType| matches!(t, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
-        let column = problems.take(column_of_type(schema, &config.column, "a list", is_list).map_err(|p| match p.help {
-            Some(help) if help.starts_with("cast") => Problem { help: Some("only a list has items".into()), ..p },
-            help => Problem { help, ..p },
-        }));
-        let mut names: Vec<&str> = schema.fields().iter().map(|f| f.name().as_str()).filter(|n| *n != config.column.value).collect();
+        let is_list =
+            |t: &DataType| matches!(t, DataType::List(_) | DataType::LargeList(_) | DataType::FixedSizeList(..));
+        let column =
+            problems.take(column_of_type(schema, &config.column, "a list", is_list).map_err(|p| match p.help {
+                Some(help) if help.starts_with("cast") => Problem { help: Some("only a list has items".into()), ..p },
+                help => Problem { help, ..p },
+            }));
+        let mut names: Vec<&str> =
+            schema.fields().iter().map(|f| f.name().as_str()).filter(|n| *n != config.column.value).collect();
         for new in [config.into.as_ref(), config.position.as_ref()].into_iter().flatten() {
             if names.contains(&new.as_str()) {
                 problems.push(Problem::error(new.span, format!("there is a column `{new}` already")));
@@ -174,11 +177,12 @@ impl Items {
         let count = rows.parent.len();
         let Rows { parent, item, position } = std::mem::take(rows);
         let items = take(list.values(), &UInt64Array::from(item), None)?;
-        // The list itself is not to be copied for each of its items.
-        let mut others = batch.clone();
-        others.remove_column(self.column);
-        let mut columns: Vec<ArrayRef> = take_record_batch(&others, &UInt64Array::from(parent))?.columns().to_vec();
-        columns.insert(self.column, items);
+        let parent = UInt64Array::from(parent);
+        let mut columns = vec![];
+        for (i, column) in batch.columns().iter().enumerate() {
+            // The list itself is not to be copied for each of its items.
+            columns.push(if i == self.column { items.clone() } else { take(column, &parent, None)? });
+        }
         if self.position {
             columns.push(Arc::new(Int64Array::from(position)));
         }
@@ -199,7 +203,8 @@ mod tests {
             items.append_option(row);
         }
         let ids = StringArray::from(vec!["a", "b", "c", "d"]);
-        RecordBatch::try_from_iter(vec![("id", Arc::new(ids) as ArrayRef), ("items", Arc::new(items.finish()))]).unwrap()
+        RecordBatch::try_from_iter(vec![("id", Arc::new(ids) as ArrayRef), ("items", Arc::new(items.finish()))])
+            .unwrap()
     }
 
     #[test]
@@ -207,7 +212,10 @@ mod tests {
         let done = Case::<Explode>::new(r#"(column: "items", into: "item", position: "line")"#).batch(orders()).run();
         done.expect_in_order("id | item:Int32 | line:Int64\na | 1 | 0\na | null | 1\na | 3 | 2\nd | 9 | 0");
         assert_eq!(done.created["exploded"], 2);
-        assert_eq!(done.dropped, [("empty list in items".to_string(), 1), ("null list in items".to_string(), 1)].into());
+        assert_eq!(
+            done.dropped,
+            [("empty list in items".to_string(), 1), ("null list in items".to_string(), 1)].into()
+        );
     }
 
     #[test]
@@ -228,7 +236,8 @@ mod tests {
 
     #[test]
     fn all_problems_at_once() {
-        let problems = Case::<Explode>::new(r#"(column: "id", into: "items", position: "items")"#).batch(orders()).problems();
+        let problems =
+            Case::<Explode>::new(r#"(column: "id", into: "items", position: "items")"#).batch(orders()).problems();
         assert_eq!(
             problems,
             "column `id` must be a list, but is Utf8 (only a list has items)\nthere is a column `items` already\n\

@@ -3,6 +3,8 @@
 mod clean;
 mod drop_nulls;
 mod explode;
+mod failures;
+mod fill;
 mod limit;
 mod literal;
 mod one_or_many;

@@ -1,7 +1,7 @@
 //! A map in the order of the text, whose keys know their places.
 
-use selvedge_node::{Problem, Problems, Spanned};
 use schemars::JsonSchema;
+use selvedge_node::{Problem, Problems, Spanned};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
 use std::marker::PhantomData;
@@ -18,7 +18,8 @@ impl<V> Default for Ordered<V> {
 impl<V> Ordered<V> {
     /// Keys that stand twice.
     pub fn problems(&self, what: &str) -> Problems {
-        let twice = self.0.iter().enumerate().filter(|(i, (key, _))| self.0[..*i].iter().any(|(other, _)| other == key));
+        let twice =
+            self.0.iter().enumerate().filter(|(i, (key, _))| self.0[..*i].iter().any(|(other, _)| other == key));
         Problems(twice.map(|(_, (key, _))| Problem::error(key.span, format!("{what} `{key}` stands twice"))).collect())
     }
 }

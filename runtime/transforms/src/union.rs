@@ -55,8 +55,16 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
         for (n, input) in inputs.iter().enumerate() {
             let found = input.schema.fields();
             if config.by == By::Position && n > 0 && found.len() != fields.len() {
-                let message = format!("`{}` has {} columns, but `{}` has {}", input.port, found.len(), inputs[0].port, fields.len());
-                problems.push(Problem::error(input.span, message).help("unite by: Name, or edit the schema of one of them first"));
+                let message = format!(
+                    "`{}` has {} columns, but `{}` has {}",
+                    input.port,
+                    found.len(),
+                    inputs[0].port,
+                    fields.len()
+                );
+                problems.push(
+                    Problem::error(input.span, message).help("unite by: Name, or edit the schema of one of them first"),
+                );
                 continue;
             }
             let mut place = vec![None; fields.len()];
@@ -76,8 +84,10 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
                     Some(ty) => fields[at] = fields[at].clone().with_data_type(ty),
                     None => {
                         let (name, had, has) = (field.name(), fields[at].data_type(), field.data_type());
-                        let message = format!("column `{name}` is {has} in `{}`, but {had} in an earlier input", input.port);
-                        problems.push(Problem::error(input.span, message).help("cast one of them first with SchemaEdit"));
+                        let message =
+                            format!("column `{name}` is {has} in `{}`, but {had} in an earlier input", input.port);
+                        problems
+                            .push(Problem::error(input.span, message).help("cast one of them first with SchemaEdit"));
                     }
                 }
             }
@@ -96,8 +106,12 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
     }
 }
 
-/// The type that holds every value of both.
+/// The type that holds every value of both, if there is one that both can be cast to.
 fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
+    common(a, b).filter(|ty| selvedge_cast::supported(a, ty) && selvedge_cast::supported(b, ty))
+}
+
+fn common(a: &DataType, b: &DataType) -> Option<DataType> {
     use DataType::*;
     if a == b {
         return Some(a.clone());
@@ -113,7 +127,13 @@ fn wider(a: &DataType, b: &DataType) -> Option<DataType> {
             let ((signed_x, bits_x), (signed_y, bits_y)) = (integer(x)?, integer(y)?);
             match (signed_x, signed_y) {
                 (true, true) => signed(bits_x.max(bits_y))?,
-                (false, false) => if bits_x > bits_y { x.clone() } else { y.clone() },
+                (false, false) => {
+                    if bits_x > bits_y {
+                        x.clone()
+                    } else {
+                        y.clone()
+                    }
+                }
                 // The unsigned one needs a bit more.
                 (true, false) => signed(bits_x.max(bits_y * 2))?,
                 (false, true) => signed(bits_y.max(bits_x * 2))?,
@@ -256,7 +276,10 @@ mod tests {
              there is a column `a` already"
         );
         let widths = Case::<Union>::new("(by: Position)").port("x", "a | b\n1 | 2").port("y", "a\n1").problems();
-        assert_eq!(widths, "`y` has 1 columns, but `x` has 2 (unite by: Name, or edit the schema of one of them first)");
+        assert_eq!(
+            widths,
+            "`y` has 1 columns, but `x` has 2 (unite by: Name, or edit the schema of one of them first)"
+        );
     }
 
     #[test]
@@ -271,8 +294,20 @@ mod tests {
     fn a_type() -> impl Strategy<Value = DataType> {
         use DataType::*;
         prop_oneof![
-            Just(Int8), Just(Int16), Just(Int32), Just(Int64), Just(UInt8), Just(UInt16), Just(UInt32), Just(UInt64),
-            Just(Float32), Just(Float64), Just(Date32), Just(Utf8), Just(LargeUtf8), Just(Null),
+            Just(Int8),
+            Just(Int16),
+            Just(Int32),
+            Just(Int64),
+            Just(UInt8),
+            Just(UInt16),
+            Just(UInt32),
+            Just(UInt64),
+            Just(Float32),
+            Just(Float64),
+            Just(Date32),
+            Just(Utf8),
+            Just(LargeUtf8),
+            Just(Null),
             (1u8..=38, 0i8..=10).prop_map(|(p, s)| Decimal128(p, s.min(p as i8))),
         ]
     }

@@ -48,15 +48,21 @@ impl Reservation {
         self.bytes
     }
 
+    /// What this holder may have if all that hold something get the same, in bytes.
+    pub fn share(&self) -> u64 {
+        let budget = &self.memory.0;
+        let holders = budget.holders.load(Relaxed) + u64::from(self.bytes == 0);
+        budget.limit / holders.max(1)
+    }
+
     /// Sets the size to `bytes`, if the budget has room and this stays within a fair share: the budget divided by the number
     /// of holders. `false` means: nothing was changed, spill.
     #[must_use]
     pub fn try_resize(&mut self, bytes: u64) -> bool {
         if bytes > self.bytes {
             let budget = &self.memory.0;
-            let holders = budget.holders.load(Relaxed) + u64::from(self.bytes == 0);
             let grown = budget.used.load(Relaxed) + (bytes - self.bytes);
-            if grown > budget.limit || bytes > budget.limit / holders.max(1) {
+            if grown > budget.limit || bytes > self.share() {
                 return false;
             }
         }

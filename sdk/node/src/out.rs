@@ -38,6 +38,10 @@ pub trait Out {
     /// called only while samples of this reason are still wanted, with how many.
     fn drop_rows(&mut self, reason: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>);
 
+    /// `count` rows go on, but not as they came: a value became null because it could not be read, a number was clamped.
+    /// Outside of the row law; kept so that no change of data is silent. `samples` as in `drop_rows`.
+    fn altered(&mut self, what: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>);
+
     /// A row goes to `errors`. An error comes back where that port is not connected: then the run stops.
     fn reject(&mut self, rejection: Rejection) -> Result<()>;
 
@@ -46,12 +50,6 @@ pub trait Out {
 
     /// Rows that did not come in but go out: `groups`, `exploded`, `read`.
     fn create(&mut self, reason: &str, rows: u64);
-
-    /// Counts something that befell values and changes no row's fate: `null by cast: qty`. Stands beside the ledger, outside
-    /// the row law.
-    fn count(&mut self, what: &str, times: u64) {
-        let _ = (what, times);
-    }
 
     /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`.
     fn stopping(&self) -> bool;
@@ -64,6 +62,15 @@ impl dyn Out + '_ {
         if count > 0 {
             let some = |wanted: usize| rows_json(batch, &first_true(rows, wanted));
             self.drop_rows(reason, count as u64, &some);
+        }
+    }
+
+    /// Tells of rows that were altered, where `rows` is true; `batch` is how they came.
+    pub fn altered_where(&mut self, what: &str, batch: &RecordBatch, rows: &BooleanArray) {
+        let count = rows.true_count();
+        if count > 0 {
+            let some = |wanted: usize| rows_json(batch, &first_true(rows, wanted));
+            self.altered(what, count as u64, &some);
         }
     }
 

@@ -32,7 +32,10 @@ pub(crate) fn length(text: &str) -> usize {
         if range || !(is_xid_continue(c) || c == '.' || exponent_sign) {
             return i;
         }
-        previous = c;
+        // Underscores may stand anywhere, even between `e` and its sign.
+        if c != '_' {
+            previous = c;
+        }
     }
     text.len()
 }

@@ -40,10 +40,10 @@ pub struct Done {
     pub sent: BTreeMap<usize, Vec<RecordBatch>>,
     pub dropped: BTreeMap<String, u64>,
     pub samples: BTreeMap<String, Vec<String>>,
+    pub altered: BTreeMap<String, u64>,
     pub rejected: Vec<selvedge_node::Rejection>,
     pub absorbed: BTreeMap<String, u64>,
     pub created: BTreeMap<String, u64>,
-    pub counted: BTreeMap<String, u64>,
     /// The schema of each output port.
     pub schemas: Vec<selvedge_node::prelude::SchemaRef>,
 }
@@ -188,6 +188,7 @@ impl<K: Kind> Case<K> {
                     pretty_eq(&again.sorted_text(port), &whole.sorted_text(port));
                 }
                 assert_eq!(again.dropped, whole.dropped, "dropped, with batches of {size}");
+                assert_eq!(again.altered, whole.altered, "altered, with batches of {size}");
                 assert_eq!(again.rejected.len(), whole.rejected.len(), "rejected, with batches of {size}");
             }
         }
@@ -253,8 +254,8 @@ impl<K: Kind> Case<K> {
                 assert_eq!(batch.schema().fields(), built.outputs[*port].fields(), "schema of what was sent on port {port}");
             }
         }
-        let Recorder { sent, dropped, samples, rejected, absorbed, created, counted, .. } = out;
-        Ok(Done { sent, dropped, samples, rejected, absorbed, created, counted, schemas: built.outputs })
+        let Recorder { sent, dropped, samples, altered, rejected, absorbed, created, .. } = out;
+        Ok(Done { sent, dropped, samples, altered, rejected, absorbed, created, schemas: built.outputs })
     }
 }
 

@@ -10,10 +10,10 @@ pub struct Recorder {
     pub sent: BTreeMap<usize, Vec<RecordBatch>>,
     pub dropped: BTreeMap<String, u64>,
     pub samples: BTreeMap<String, Vec<String>>,
+    pub altered: BTreeMap<String, u64>,
     pub rejected: Vec<Rejection>,
     pub absorbed: BTreeMap<String, u64>,
     pub created: BTreeMap<String, u64>,
-    pub counted: BTreeMap<String, u64>,
     /// As if `errors` were not connected: the first rejection is an error.
     pub strict: bool,
 }
@@ -46,6 +46,9 @@ impl Out for Recorder {
             kept.extend(samples(5 - kept.len()));
         }
     }
+    fn altered(&mut self, what: &str, count: u64, _: &dyn Fn(usize) -> Vec<String>) {
+        *self.altered.entry(what.to_string()).or_default() += count;
+    }
     fn reject(&mut self, rejection: Rejection) -> Result<()> {
         if self.strict {
             return Err(Error::data(rejection.message));
@@ -58,9 +61,6 @@ impl Out for Recorder {
     }
     fn create(&mut self, reason: &str, rows: u64) {
         *self.created.entry(reason.to_string()).or_default() += rows;
-    }
-    fn count(&mut self, what: &str, times: u64) {
-        *self.counted.entry(what.to_string()).or_default() += times;
     }
     fn stopping(&self) -> bool {
         false

@@ -26,8 +26,8 @@ pub fn fields() -> Vec<Field> {
 }
 
 const ACTIVE: &[&str] = &[
-    "true", "true", "true", "true", "true", "true", "false", "false", "false", "TRUE", "False", "t", "0", "1", "Y", "no",
-    "N/A",
+    "true", "true", "true", "true", "true", "true", "false", "false", "false", "TRUE", "False", "t", "0", "1", "Y",
+    "no", "N/A",
 ];
 
 pub fn columns(block: &Block) -> Result<Vec<ArrayRef>> {

@@ -6,9 +6,14 @@ use crate::{Plan, Schedule};
 use std::fmt::Write;
 
 pub fn dot(plan: &Plan, schedule: &Schedule) -> String {
-    let mut out = format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n", quote(&plan.name));
+    let mut out =
+        format!("digraph {} {{\n  rankdir=LR;\n  node [shape=box, fontname=\"sans-serif\"];\n", quote(&plan.name));
     for (s, stage) in schedule.stages.iter().enumerate() {
-        let _ = writeln!(out, "  subgraph cluster_{s} {{\n    label={};", quote(&format!("stage {s} ×{}", stage.instances)));
+        let _ = writeln!(
+            out,
+            "  subgraph cluster_{s} {{\n    label={};",
+            quote(&format!("stage {s} ×{}", stage.instances))
+        );
         for n in &stage.nodes {
             let node = &plan.graph[*n];
             let tip = node.outputs[..node.errors()].first().map(|o| columns(&o.schema)).unwrap_or_default();
@@ -27,5 +32,16 @@ pub fn dot(plan: &Plan, schedule: &Schedule) -> String {
 }
 
 fn quote(text: &str) -> String {
-    format!("\"{}\"", text.replace('\\', "\\\\").replace('"', "\\\"").replace('\n', "\\n"))
+    let mut out = String::from("\"");
+    for c in text.chars() {
+        match c {
+            '\\' => out.push_str("\\\\"),
+            '"' => out.push_str("\\\""),
+            '\n' => out.push_str("\\n"),
+            c if c.is_control() => out.push('\u{fffd}'),
+            c => out.push(c),
+        }
+    }
+    out.push('"');
+    out
 }

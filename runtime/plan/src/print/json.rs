@@ -55,8 +55,6 @@ pub fn json(plan: &Plan, schedule: &Schedule) -> String {
 }
 
 fn schema(schema: &Schema) -> Vec<Value> {
-    let field = |f: &arrow::datatypes::FieldRef| {
-        json!({"name": f.name(), "type": f.data_type().to_string(), "nullable": f.is_nullable()})
-    };
+    let field = |f: &arrow::datatypes::FieldRef| json!({"name": f.name(), "type": f.data_type().to_string(), "nullable": f.is_nullable()});
     schema.fields().iter().map(field).collect()
 }

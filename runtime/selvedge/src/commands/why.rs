@@ -1,4 +1,4 @@
-//! `selvedge why`: which rows a node dropped or rejected, how many, for what reason, and what some of them looked like.
+//! `selvedge why`: which rows a node dropped, rejected or altered, how many, for what reason, and what some of them looked like.
 
 use super::WRONG;
 use crate::cli::Why;
@@ -25,7 +25,8 @@ pub fn why(args: &Why) -> u8 {
     }
     let mut told = false;
     for node in nodes {
-        let reasons = node.dropped.iter().map(|r| ("dropped", r)).chain(node.rejected.iter().map(|r| ("rejected", r)));
+        let all = [("dropped", &node.dropped), ("rejected", &node.rejected), ("altered", &node.altered)];
+        let reasons = all.into_iter().flat_map(|(verb, reasons)| reasons.iter().map(move |r| (verb, r)));
         for (verb, reason) in reasons {
             screen::print(&tell(node, verb, reason));
             told = true;
@@ -33,7 +34,7 @@ pub fn why(args: &Why) -> u8 {
     }
     if !told {
         let whom = args.node.as_deref().map_or("no node".to_string(), |n| format!("`{n}`"));
-        let verb = if args.node.is_some() { "dropped and rejected nothing" } else { "dropped or rejected anything" };
+        let verb = if args.node.is_some() { "dropped, rejected and altered nothing" } else { "dropped, rejected or altered anything" };
         screen::print(&format!("{whom} {verb}"));
     }
     0

@@ -7,7 +7,7 @@
 //!
 //! Neighbouring good records are taken in one go (a *run*); a run ends before anything that is not a plain row.
 
-use super::columns::{PADDING, TextColumn, Values};
+use super::columns::{PADDING, TextColumn};
 use super::splitter::Splitter;
 use super::{BOM, Layout};
 use crate::compression::Input;
@@ -48,6 +48,13 @@ struct Overlong {
     bytes: u64,
 }
 
+impl Overlong {
+    fn keep(&mut self, bytes: &[u8]) {
+        self.raw.extend_from_slice(&bytes[..bytes.len().min(RAW - self.raw.len())]);
+        self.bytes += bytes.len() as u64;
+    }
+}
+
 pub struct CsvReader {
     layout: Arc<Layout>,
     input: Input,
@@ -57,6 +64,8 @@ pub struct CsvReader {
     batch_rows: usize,
     batch_bytes: usize,
 
+    /// How much is read at once.
+    pub(super) block: usize,
     window: Vec<u8>,
     filled: usize,
     splitter: Splitter,
@@ -90,6 +99,7 @@ impl CsvReader {
             batch_rows: task.batch_rows.max(1),
             // Offsets of text have 31 bits, and one more record may be as long as any.
             batch_bytes: task.batch_bytes.clamp(1, 512 << 20),
+            block: BLOCK,
             window: vec![],
             filled: 0,
             next: 0,
@@ -118,46 +128,32 @@ impl CsvReader {
         self.filled -= gone;
         self.splitter.forget(gone);
         (self.next, self.next_odd) = (0, 0);
-        if self.filled > self.layout.max_record || self.overlong.is_some() {
+        if self.splitter.scanned() > self.layout.max_record || self.overlong.is_some() {
             self.skip_overlong();
         }
-        if self.window.len() < self.filled + BLOCK + PADDING {
-            self.window.resize(self.filled + BLOCK + PADDING, 0);
+        if self.window.len() < self.filled + self.block + PADDING {
+            self.window.resize(self.filled + self.block + PADDING, 0);
         }
-        let mut read = match self.input.read(&mut self.window[self.filled..self.filled + BLOCK]) {
-            Ok(n) => n,
+        let read = if std::mem::take(&mut self.at_start) {
+            // The mark, if there is one, is not part of the first record.
+            let read = self.input.read_full(&mut self.window[..BOM.len()]);
+            self.filled = read.as_ref().map_or(0, |&n| if self.window[..n] == *BOM { 0 } else { n });
+            read
+        } else {
+            let read = self.input.read(&mut self.window[self.filled..self.filled + self.block]);
+            self.filled += read.as_ref().map_or(0, |n| *n);
+            read
+        };
+        match read {
+            Ok(0) => {
+                self.ended = true;
+                self.splitter.finish(&self.window[..self.filled]);
+            }
+            Ok(_) => self.splitter.scan(&self.window[..self.filled]),
             Err(e) => {
                 self.failure = Some(e);
                 return Ok(());
             }
-        };
-        if std::mem::take(&mut self.at_start) {
-            // A reader may give single bytes; the mark has three.
-            while read > 0 && self.filled + read < BOM.len() {
-                let from = self.filled + read;
-                match self.input.read(&mut self.window[from..from + BLOCK - BOM.len()]) {
-                    Ok(0) => break,
-                    Ok(n) => read += n,
-                    Err(e) => {
-                        self.failure = Some(e);
-                        break;
-                    }
-                }
-            }
-            if self.window[..read].starts_with(BOM) {
-                self.window.copy_within(BOM.len()..read, 0);
-                read -= BOM.len();
-                if read == 0 && self.failure.is_none() {
-                    return Ok(());
-                }
-            }
-        }
-        self.filled += read;
-        if read > 0 {
-            self.splitter.scan(&self.window[..self.filled]);
-        } else if self.failure.is_none() {
-            self.ended = true;
-            self.splitter.finish(&self.window[..self.filled]);
         }
         self.end_overlong(out)
     }
@@ -166,11 +162,10 @@ impl CsvReader {
     fn skip_overlong(&mut self) {
         let window = &self.window[..self.filled];
         let breaks = self.splitter.breaks().len() as u64;
-        let overlong =
-            self.overlong.get_or_insert_with(|| Overlong { raw: window[..window.len().min(RAW)].to_vec(), line: self.lines, bytes: 0 });
+        let overlong = self.overlong.get_or_insert_with(|| Overlong { raw: vec![], line: self.lines, bytes: 0 });
         // What has not been scanned stays: less than a block.
         let scanned = self.splitter.scanned();
-        overlong.bytes += scanned as u64;
+        overlong.keep(&window[..scanned]);
         self.lines += breaks;
         self.window.copy_within(scanned..self.filled, 0);
         self.filled -= scanned;
@@ -182,8 +177,9 @@ impl CsvReader {
         if self.splitter.records() == 0 {
             return Ok(());
         }
-        let Some(overlong) = self.overlong.take() else { return Ok(()) };
-        let end = self.splitter.starts()[self.splitter.first_field(1)] as u64 - 1;
+        let Some(mut overlong) = self.overlong.take() else { return Ok(()) };
+        let end = self.splitter.starts()[self.splitter.first_field(1)] as usize - 1;
+        overlong.keep(&self.window[..end]);
         self.next = 1;
         if self.is_comment(&overlong.raw) || std::mem::take(&mut self.header) {
             return Ok(());
@@ -191,7 +187,7 @@ impl CsvReader {
         self.taken += 1;
         out.create("read", 1);
         let open = self.splitter.unterminated() && self.splitter.records() == 1;
-        self.reject_long(overlong.bytes + end, overlong.line, &overlong.raw, open, out)
+        self.reject_long(overlong.bytes, overlong.line, &overlong.raw, open, out)
     }
 
     fn reject_long(&self, bytes: u64, line: u64, raw: &[u8], open: bool, out: &mut dyn Out) -> Result<()> {
@@ -242,7 +238,6 @@ impl CsvReader {
     /// The records from `r` up to the result, at most `end`, are plain rows.
     fn run_end(&mut self, r: usize, end: usize) -> usize {
         let width = self.layout.width;
-        let starts = self.splitter.starts();
         let mut before = self.splitter.first_field(r);
         let mut stop = r;
         for &fields in &self.splitter.ends()[r..end] {
@@ -260,7 +255,7 @@ impl CsvReader {
         let from = self.splitter.start(r);
         while let Some(&odd) = self.splitter.odd().get(self.next_odd) {
             let odd = odd as usize;
-            if odd >= starts[before] as usize {
+            if odd >= self.splitter.start(stop) {
                 break;
             }
             if odd >= from && !self.is_line_end(odd) {
@@ -310,6 +305,7 @@ impl CsvReader {
 
     fn is_blank(&self, r: usize, record: &[u8]) -> bool {
         self.splitter.first_field(r + 1) - self.splitter.first_field(r) == 1
+            && record.len() <= self.layout.max_record
             && match record.strip_suffix(b"\r").unwrap_or(record) {
                 [] => true,
                 rest => self.layout.values.dialect.trim && rest.iter().all(|b| super::dialect::is_blank(*b)),

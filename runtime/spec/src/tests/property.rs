@@ -44,7 +44,7 @@ fn graph() -> impl Strategy<Value = String> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(10_000))]
+    #![proptest_config(ProptestConfig::with_cases(1_000))]
 
     #[test]
     fn a_load_ends(graph in graph(), part in graph(), set in string()) {

@@ -1,7 +1,7 @@
 //! Dates and times by format: a pattern is compiled once, then walks over the bytes of each value.
 
 use arrow::array::types::{Date32Type, TimestampMicrosecondType};
-use arrow::array::{Array, ArrayRef, PrimitiveArray, StringArray};
+use arrow::array::{ArrayRef, PrimitiveArray, StringArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use selvedge_cast::civil;
 use std::sync::Arc;
@@ -54,7 +54,7 @@ pub(crate) struct DateParser {
 }
 
 impl DateParser {
-    /// Compiles the formats, or says what is wrong with one. `date_only`: fields of a time are allowed and ignored.
+    /// Compiles the formats, or says what is wrong with one.
     pub fn new(formats: &[String]) -> Result<DateParser, String> {
         if formats.is_empty() {
             return Err("a list of formats needs at least one".into());
@@ -69,7 +69,7 @@ impl DateParser {
         Arc::new(days.collect::<PrimitiveArray<Date32Type>>())
     }
 
-    /// Instants in microseconds (in UTC), where some format has an offset, else wall clocks without a zone.
+    /// Microseconds: instants in UTC where some format has an offset (what has none is taken for UTC), else wall clocks.
     pub fn times(&self, text: &StringArray) -> ArrayRef {
         let zone = self.patterns.iter().any(|p| p.items.iter().any(|i| matches!(i, Item::Offset | Item::Utc)));
         let micros = text.iter().map(|t| {
@@ -176,7 +176,9 @@ impl Pattern {
             return None;
         }
         let days = match of_year {
-            Some(n) if (1..=365 + i64::from(civil::days_in_month(year, 2) == 29)).contains(&n) => civil::days(year, 1, 1)? + n - 1,
+            Some(n) if (1..=365 + i64::from(civil::days_in_month(year, 2) == 29)).contains(&n) => {
+                civil::days(year, 1, 1)? + n - 1
+            }
             Some(_) => return None,
             None => civil::days(year, month, day)?,
         };
@@ -191,7 +193,18 @@ fn number(text: &[u8], least: usize, most: usize) -> Option<(i64, &[u8])> {
 }
 
 const MONTHS: [&str; 12] = [
-    "january", "february", "march", "april", "may", "june", "july", "august", "september", "october", "november", "december",
+    "january",
+    "february",
+    "march",
+    "april",
+    "may",
+    "june",
+    "july",
+    "august",
+    "september",
+    "october",
+    "november",
+    "december",
 ];
 const DAYS: [&str; 7] = ["monday", "tuesday", "wednesday", "thursday", "friday", "saturday", "sunday"];
 
@@ -201,7 +214,9 @@ fn name<'a>(text: &'a [u8], names: &[&str]) -> Option<(usize, &'a [u8])> {
     let (word, rest) = text.split_at(letters);
     let index = names.iter().position(|n| {
         let short = &n.as_bytes()[..3];
-        word.eq_ignore_ascii_case(n.as_bytes()) || word.eq_ignore_ascii_case(short) || (*n == "september" && word.eq_ignore_ascii_case(b"sept"))
+        word.eq_ignore_ascii_case(n.as_bytes())
+            || word.eq_ignore_ascii_case(short)
+            || (*n == "september" && word.eq_ignore_ascii_case(b"sept"))
     })?;
     Some((index, rest.strip_prefix(b".").unwrap_or(rest)))
 }
@@ -309,6 +324,7 @@ fn java(format: &str) -> Result<Vec<Item>, String> {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use arrow::array::Array;
     use proptest::prelude::*;
 
     fn read(formats: &[&str], text: &str) -> String {

@@ -21,7 +21,7 @@ pub(crate) struct Config {
 /// What happens to a value that cannot be cast.
 #[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
 pub(crate) enum OnError {
-    /// It becomes null, and is counted.
+    /// It becomes null, and its row is reported as altered.
     #[default]
     Null,
     /// Its row goes to `errors`.

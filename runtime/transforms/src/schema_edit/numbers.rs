@@ -52,7 +52,10 @@ impl NumberParser {
                 (signed, negative, text) = (true, true, rest.trim());
             } else if !signed && let Some(rest) = text.strip_prefix('+') {
                 (signed, text) = (true, rest.trim());
-            } else if self.percent && !hundredth && let Some(rest) = text.strip_suffix('%') {
+            } else if self.percent
+                && !hundredth
+                && let Some(rest) = text.strip_suffix('%')
+            {
                 (hundredth, text) = (true, rest.trim());
             } else if !marked && let Some(rest) = self.without_currency(text) {
                 (marked, text) = (true, rest.trim());

@@ -1,0 +1,233 @@
+//! `Dedup`: against a model, in memory and spilled, with keys of every kind of awkwardness.
+
+use super::*;
+use proptest::prelude::*;
+use selvedge_testkit::{Case, table};
+use std::collections::HashMap;
+
+#[test]
+fn exact_copies_go_and_the_first_is_sent_at_once() {
+    let done = Case::<Dedup>::new("()")
+        .input(
+            "a:Int64 | b
+             1       | x
+             2       | y
+             1       | x
+             null    | x
+             1       | null
+             null    | x
+             1       | x",
+        )
+        .run();
+    done.expect_in_order(
+        "a:Int64 | b
+         1       | x
+         2       | y
+         null    | x
+         1       | null",
+    );
+    assert_eq!(done.dropped["duplicate"], 3);
+    assert_eq!(done.samples["duplicate"][0], r#"{"a":1,"b":"x"}"#);
+}
+
+const VERSIONS: &str = "
+    id:Int64 | at:Int64 | rev:Int32 | note
+    1        | 5        | 1         | a
+    2        | 1        | 1         | b
+    1        | 9        | 1         | c
+    1        | 9        | 2         | d
+    2        | null     | 7         | e
+    1        | 7        | 3         | f
+    3        | null     | null      | g
+    null     | 1        | 1         | h
+    null     | 2        | 1         | i";
+
+fn kept(keep: &str) -> String {
+    let done = Case::<Dedup>::new(&format!("(keys: [\"id\"], keep: {keep})")).input(VERSIONS).run();
+    assert_eq!(done.dropped["duplicate"], 5);
+    let mut notes: Vec<String> =
+        done.text().lines().skip(1).map(|l| l.rsplit(" | ").next().unwrap_or_default().to_string()).collect();
+    notes.sort();
+    notes.concat()
+}
+
+#[test]
+fn keep_chooses() {
+    assert_eq!(kept("First"), "abgh");
+    assert_eq!(kept("Any"), "abgh");
+    assert_eq!(kept("Last"), "efgi");
+    assert_eq!(kept(r#"Last(by: ["at", "rev"])"#), "bdgi");
+    assert_eq!(kept(r#"First(by: "at")"#), "abgh");
+    assert_eq!(kept(r#"Last(by: "rev")"#), "efgi".replace('i', &kept(r#"Last(by: "rev")"#)[3..]), "null wins nothing");
+    assert_eq!(kept(r#"Last(by: "note")"#), "efgi");
+    assert_eq!(kept(r#"First(by: ["note", "at"])"#), "abgh");
+}
+
+#[test]
+fn partitioning_follows_from_what_is_kept() {
+    let of = |config: &str| Case::<Dedup>::new(config).input(VERSIONS).build().unwrap().partitioning;
+    assert_eq!(of("()"), Partitioning::Keys(vec![vec![0, 1, 2, 3]]));
+    assert_eq!(of("(keep: Last)"), Partitioning::Keys(vec![vec![0, 1, 2, 3]]));
+    assert_eq!(of(r#"(keys: ["rev"])"#), Partitioning::InOrder);
+    assert_eq!(of(r#"(keys: ["rev"], keep: Last)"#), Partitioning::InOrder);
+    assert_eq!(of(r#"(keys: ["rev"], keep: Any)"#), Partitioning::Keys(vec![vec![2]]));
+    assert_eq!(of(r#"(keys: ["rev", "id"], keep: Last(by: "at"))"#), Partitioning::Keys(vec![vec![2, 0]]));
+}
+
+#[test]
+fn every_problem_is_named_at_once() {
+    let problems = |config: &str| Case::<Dedup>::new(config).input(VERSIONS).problems();
+    let found = problems(r#"(keys: ["idd", "rev", "rev"], keep: Last(by: ["att", "at", "at"]))"#);
+    for part in [
+        "no column named `idd` (did you mean `id`?)",
+        "column `rev` is named twice",
+        "no column named `att` (did you mean `at`?)",
+        "column `at` is named twice",
+    ] {
+        assert!(found.contains(part), "{part} in {found}");
+    }
+    assert!(problems("(keys: [])").contains("expected at least one key column"));
+    assert!(problems(r#"(keep: Last(by: "at"))"#).contains("there are no `keys`"));
+    assert!(problems(r#"(keys: ["id"], keep: Last(by: []))"#).contains("at least one column to choose by"));
+}
+
+#[test]
+fn ties_do_not_depend_on_the_order_of_arrival() {
+    let rows = ["1 | 5 | a", "1 | 5 | b", "1 | 5 | c", "1 | 5 | d", "1 | 5 | d"];
+    let mut results = std::collections::HashSet::new();
+    for turn in 0..rows.len() {
+        let mut text = "id:Int64 | at:Int64 | note\n".to_string();
+        (0..rows.len()).for_each(|i| text.push_str(&format!("{}\n", rows[(i + turn) % rows.len()])));
+        results.insert(Case::<Dedup>::new(r#"(keys: ["id"], keep: Last(by: "at"))"#).input(&text).run().text());
+    }
+    assert_eq!(results.len(), 1, "{results:?}");
+}
+
+#[test]
+fn order_columns_of_many_types() {
+    // The larger value comes second; the third row has none.
+    for (ty, small, large) in [
+        ("Float64", "-1.5", "0.25"),
+        ("Float64", "inf", "NaN"),
+        ("Float32", "-inf", "-3"),
+        ("Date32", "1969-12-31", "2024-01-01"),
+        ("Timestamp(Microsecond, None)", "1969-12-31T00:00:00", "2024-01-01T00:00:00"),
+        ("Boolean", "false", "true"),
+        ("UInt64", "1", "18446744073709551615"),
+        ("Int8", "-128", "127"),
+        ("Decimal128(38, 2)", "-5.00", "3.25"),
+        ("Utf8", "abc", "abd"),
+        ("LargeUtf8", "\"\"", "a"),
+    ] {
+        let text = format!("id:Int64 | by:{ty} | note\n1 | {small} | s\n1 | {large} | l\n1 | null | n\n2 | null | only");
+        for (keep, note) in [("Last", "l"), ("First", "s")] {
+            let case = Case::<Dedup>::new(&format!("(keys: [\"id\"], keep: {keep}(by: \"by\"))")).input(&text);
+            let found = case.run().sorted_text(0);
+            assert!(found.contains(&format!("| {note}\n")) || found.ends_with(&format!("| {note}")), "{ty} {keep}: {found}");
+            assert!(found.contains("| only"), "{ty} {keep}: {found}");
+        }
+    }
+}
+
+#[test]
+fn no_rows_no_columns_wide_rows() {
+    Case::<Dedup>::new("()").input("a | b").run().expect("a | b");
+    Case::<Dedup>::new(r#"(keys: ["a"], keep: Last)"#).input("a | b").run().expect("a | b");
+    let wide = |rows: &[&str]| {
+        let head = (0..300).map(|c| format!("c{c}")).collect::<Vec<_>>().join(" | ");
+        let lines = rows.iter().map(|r| (0..300).map(|c| format!("{r}{c}")).collect::<Vec<_>>().join(" | "));
+        std::iter::once(head).chain(lines).collect::<Vec<_>>().join("\n")
+    };
+    for memory in [1, 64 << 20] {
+        let done = Case::<Dedup>::new("()").input(&wide(&["x", "y", "x"])).memory(memory).run();
+        done.expect(&wide(&["x", "y"]));
+    }
+}
+
+/// Rows of `(key, by, note)`; one key has most of them.
+fn skewed() -> impl Strategy<Value = Vec<(Option<i64>, Option<i64>, u8)>> {
+    let key = prop_oneof![6 => Just(Some(7)), 3 => (0i64..40).prop_map(Some), 1 => Just(None)];
+    prop::collection::vec((key, prop::option::weighted(0.9, 0i64..5), 0u8..4), 0..120)
+}
+
+fn text(rows: &[(Option<i64>, Option<i64>, u8)]) -> String {
+    let show = |v: &Option<i64>| v.map_or("null".into(), |v| v.to_string());
+    let lines = rows.iter().map(|(k, b, n)| format!("\n{} | {} | note {n}", show(k), show(b)));
+    std::iter::once("key:Int64 | by:Int64 | note".to_string()).chain(lines).collect()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn memory_or_disk_the_model_holds(rows in skewed(), memory in prop::sample::select(vec![1u64, 40_000, 64 << 20])) {
+        let input = text(&rows);
+        let run = |config: &str| Case::<Dedup>::new(config).input(&input).memory(memory).run();
+
+        let mut seen = std::collections::HashSet::new();
+        let distinct: Vec<_> = rows.iter().filter(|r| seen.insert(**r)).copied().collect();
+        run("()").expect(&text(&distinct));
+
+        let mut seen = std::collections::HashSet::new();
+        let first: Vec<_> = rows.iter().filter(|r| seen.insert(r.0)).copied().collect();
+        run(r#"(keys: ["key"])"#).expect(&text(&first));
+
+        let last: HashMap<_, _> = rows.iter().map(|r| (r.0, *r)).collect();
+        run(r#"(keys: ["key"], keep: Last)"#).expect(&text(&last.into_values().collect::<Vec<_>>()));
+
+        // Of the best rows by `by` any may stay: compare what is sure.
+        let mut best: HashMap<Option<i64>, Option<i64>> = HashMap::new();
+        for (key, by, _) in &rows {
+            let b = best.entry(*key).or_insert(*by);
+            *b = (*b).max(*by);
+        }
+        let done = run(r#"(keys: ["key"], keep: Last(by: "by"))"#);
+        let kept = done.rows(0).project(&[0, 1]).unwrap();
+        let expected: Vec<_> = best.into_iter().map(|(k, b)| (k, b, 0)).collect();
+        let expected = table(&text(&expected)).project(&[0, 1]).unwrap();
+        let sorted = |b: RecordBatch| selvedge_testkit::sorted(&[b]).map(|b| selvedge_testkit::show(&b));
+        prop_assert_eq!(sorted(kept), sorted(expected));
+    }
+}
+
+/// More keys than the set may hold: part of them sent at once, the others from disk, none twice.
+#[test]
+fn a_set_that_outgrows_its_share_goes_on_from_disk() {
+    use arrow::array::{AsArray, Int64Array, StringArray};
+    let rows = 200_000i64;
+    let key = |i: i64| if i % 10 == 0 { 5 } else { i % 60_000 };
+    let keys = Int64Array::from_iter_values((0..rows).map(key));
+    let notes = StringArray::from_iter_values((0..rows).map(|i| format!("note of {}", key(i))));
+    let batch = RecordBatch::try_from_iter([("key", Arc::new(keys) as ArrayRef), ("note", Arc::new(notes))]).unwrap();
+    let distinct = (0..rows).map(key).collect::<std::collections::HashSet<_>>().len();
+    for config in ["()", r#"(keys: ["key"])"#, r#"(keys: ["key"], keep: Last(by: "note"))"#] {
+        let built = Case::<Dedup>::new(config).batch(batch.slice(0, 1)).build().unwrap();
+        let scratch = tempfile::tempdir().unwrap();
+        let task = selvedge_node::Task {
+            run: "test".into(),
+            node: "node".into(),
+            instance: 0,
+            instances: 1,
+            memory: selvedge_node::Memory::new(1 << 20),
+            scratch: scratch.path().into(),
+            batch_rows: 1000,
+            batch_bytes: 1 << 20,
+        };
+        let Work::Transform(make) = built.work else { panic!("not a transform") };
+        let mut node = make(&task).unwrap();
+        let mut out = selvedge_testkit::Recorder::default();
+        for at in (0..rows as usize).step_by(4096) {
+            node.process(0, batch.slice(at, 4096.min(rows as usize - at)), &mut out).unwrap();
+        }
+        assert!(std::fs::read_dir(scratch.path()).unwrap().count() > 0, "{config}: it should have spilled");
+        node.finish(&mut out).unwrap();
+        drop(node);
+        out.check_law(rows as u64);
+        let sent: Vec<i64> = out.sent[&0].iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()).collect();
+        assert_eq!(sent.len(), distinct, "{config}");
+        assert_eq!(sent.into_iter().collect::<std::collections::HashSet<_>>().len(), distinct, "{config}");
+        assert!(out.sent[&0].iter().all(|b| b.num_rows() <= 4096));
+        assert_eq!(task.memory.used(), 0);
+        assert!(task.memory.peak() < 2 << 20, "{config}: {}", task.memory.peak());
+        assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "{config}: files stay behind");
+    }
+}

@@ -1,0 +1,274 @@
+//! CSV: from options and headers to readers of files and their ranges.
+
+mod columns;
+mod dialect;
+mod guess;
+mod head;
+mod ranges;
+mod reader;
+mod splitter;
+#[cfg(test)]
+mod tests;
+
+pub use dialect::Dialect;
+
+use crate::compression::{Compression, Input};
+use crate::lines::Lines;
+use crate::output::Output;
+use crate::paths::Found;
+use crate::request::{Plan, Request};
+use crate::typed::{OnError, Reading};
+use arrow::datatypes::{DataType, Field, Schema};
+use columns::Values;
+use reader::{CsvReader, Part};
+use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
+use std::sync::Arc;
+
+/// UTF-8's byte order mark.
+const BOM: &[u8; 3] = b"\xef\xbb\xbf";
+
+/// The options of `Csv(…)`, checked.
+pub struct Options {
+    pub dialect: Dialect,
+    pub header: bool,
+    pub nulls: Vec<String>,
+    pub fill_ragged: bool,
+    pub infer: bool,
+    pub max_record: usize,
+}
+
+/// How the records of a file become rows.
+pub struct Layout {
+    values: Values,
+    /// Fields of each record.
+    width: usize,
+    /// For each column that is read, its place among the fields.
+    wanted: Vec<usize>,
+    readings: Vec<Reading>,
+    on_error: OnError,
+    fill_ragged: bool,
+    max_record: usize,
+    output: Output,
+}
+
+impl Layout {
+    /// Rows may have to tell where they stood.
+    fn needs_lines(&self) -> bool {
+        self.output.row_number || self.readings.iter().any(|r| *r != Reading::AsIs)
+    }
+}
+
+/// One of all columns, before `columns` chooses.
+struct Known {
+    name: String,
+    ty: DataType,
+    reading: Reading,
+}
+
+/// Looks at the headers (and, to infer types, at some rows) and plans the reading.
+pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, Problems> {
+    let mut problems = Problems::default();
+    let mut warnings = vec![];
+    let heads: Vec<Option<Vec<String>>> =
+        request.files.iter().map(|file| problems.take(head::names(request, file, options)).flatten()).collect();
+    if problems.has_errors() {
+        return Err(problems);
+    }
+    let first = request.files.iter().zip(&heads).find_map(|(file, head)| Some((file, head.as_ref()?)));
+    let known: Vec<Known> = match (request.schema, first) {
+        (Some(declared), _) => {
+            problems.take(check_castable(declared));
+            if options.header {
+                problems.take(check_declared(declared, request, &heads));
+            }
+            declared.0.iter().map(|(name, ty)| declared_column(name, ty.arrow())).collect()
+        }
+        (None, Some((file, names))) => {
+            problems.take(check_same(request, (file, names), &heads));
+            if options.header {
+                warnings.extend(head::doubtful(request, file, options));
+            }
+            let guessed = if options.infer { guess::types(request, options, &heads, names)? } else { vec![] };
+            let kept = || guess::Guess::text();
+            let types = guessed.into_iter().chain(std::iter::repeat_with(kept));
+            names.iter().zip(types).map(|(name, g)| Known { name: name.clone(), ty: g.ty, reading: g.reading }).collect()
+        }
+        (None, None) => return Err(request.no_schema()),
+    };
+    let schema = Schema::new(known.iter().map(|k| Field::new(&k.name, k.ty.clone(), true)).collect::<Vec<_>>());
+    let projected = problems.take(request.project(&schema));
+    let (wanted, output) = match projected {
+        Some(projected) if !problems.has_errors() => projected,
+        _ => return Err(problems),
+    };
+    let layout = |head: Option<&Vec<String>>| {
+        let place = |k: usize| match head {
+            Some(head) if options.header => head.iter().position(|name| *name == known[k].name).unwrap_or(k),
+            _ => k,
+        };
+        let width = match head {
+            Some(head) if options.header || request.schema.is_none() => head.len(),
+            _ => known.len(),
+        };
+        Arc::new(Layout {
+            values: Values::new(options.dialect, &options.nulls),
+            width,
+            wanted: wanted.iter().map(|&k| place(k)).collect(),
+            readings: wanted.iter().map(|&k| known[k].reading.clone()).collect(),
+            on_error: request.on_error,
+            fill_ragged: options.fill_ragged,
+            max_record: options.max_record,
+            output: output.clone(),
+        })
+    };
+    // Most files look alike: they share what describes them.
+    let mut last: Option<(Option<&Vec<String>>, Arc<Layout>)> = None;
+    let mut files = vec![];
+    for (file, head) in request.files.iter().zip(&heads) {
+        let shared = match &last {
+            Some((known, shared)) if *known == head.as_ref() => shared.clone(),
+            _ => layout(head.as_ref()),
+        };
+        last = Some((head.as_ref(), shared.clone()));
+        files.push((file.clone(), shared));
+    }
+    // Row numbers are counted from the start of the file, and only a regular dialect can be entered anywhere.
+    let may_split = request.row_number.is_none() && options.dialect.is_regular();
+    let source = CsvSource {
+        files,
+        dialect: options.dialect,
+        header: options.header,
+        compression: request.compression,
+        split_bytes: if may_split { request.split_bytes } else { u64::MAX },
+    };
+    Ok(Plan { output, source: Box::new(source), may_reject: true, notes: vec![], warnings })
+}
+
+fn declared_column(name: &str, ty: DataType) -> Known {
+    let reading = if ty == DataType::Utf8 { Reading::AsIs } else { Reading::Cast(ty.clone()) };
+    Known { name: name.to_string(), ty, reading }
+}
+
+/// Text must be castable to what is declared.
+fn check_castable(declared: &selvedge_node::Fields) -> std::result::Result<(), Problems> {
+    let mut problems = Problems::default();
+    for (name, ty) in &declared.0 {
+        let to = ty.arrow();
+        if !selvedge_cast::supported(&DataType::Utf8, &to) {
+            problems.push(
+                Problem::error(ty.span, format!("column `{name}`: text cannot be read as {to}"))
+                    .help("declare it as Utf8 and take it apart afterwards"),
+            );
+        }
+    }
+    problems.or(())
+}
+
+/// Every declared column is in every header.
+fn check_declared(
+    declared: &selvedge_node::Fields,
+    request: &Request,
+    heads: &[Option<Vec<String>>],
+) -> std::result::Result<(), Problems> {
+    let mut problems = Problems::default();
+    for (name, _) in &declared.0 {
+        let without = request.files.iter().zip(heads).find_map(|(file, head)| {
+            let head = head.as_ref()?;
+            (!head.iter().any(|h| *h == name.value)).then_some((file, head))
+        });
+        if let Some((file, head)) = without {
+            let mut problem = Problem::unknown(name.span, "column", name, head.iter().map(String::as_str));
+            problem.message = format!("{} in the header of {}", problem.message, file.name);
+            problems.push(problem);
+        }
+    }
+    problems.or(())
+}
+
+/// All files have the columns of the first, in any order.
+fn check_same(
+    request: &Request,
+    first: (&Found, &Vec<String>),
+    heads: &[Option<Vec<String>>],
+) -> std::result::Result<(), Problems> {
+    let schema = |names: &Vec<String>| {
+        Schema::new(names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>())
+    };
+    let mut schemas = vec![(first.0.name.as_str(), schema(first.1))];
+    for (file, head) in request.files.iter().zip(heads) {
+        if let Some(head) = head.as_ref().filter(|head| *head != first.1) {
+            schemas.push((file.name.as_str(), schema(head)));
+        }
+    }
+    request.merge(&schemas).map(|_| ())
+}
+
+struct CsvSource {
+    files: Vec<(Found, Arc<Layout>)>,
+    dialect: Dialect,
+    header: bool,
+    compression: Compression,
+    split_bytes: u64,
+}
+
+impl Source for CsvSource {
+    fn splits(&self, _: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        let threads = std::thread::available_parallelism().map_or(1, |n| n.get());
+        let mut splits: Vec<Box<dyn Split>> = vec![];
+        for (file, layout) in &self.files {
+            // The length at plan time is a hint; the file may have grown.
+            let bytes = std::fs::metadata(&file.path).map_err(|e| Error::io("reading", &file.name, &e))?.len();
+            let compression = self.compression.of(&file.path, &file.name)?;
+            let whole = CsvSplit {
+                file: file.clone(),
+                layout: layout.clone(),
+                compression,
+                header: self.header,
+                range: None,
+            };
+            if compression != Compression::Uncompressed || bytes <= self.split_bytes {
+                splits.push(Box::new(whole));
+                continue;
+            }
+            let cuts = ranges::cuts(&file.path, &file.name, self.dialect, bytes, self.split_bytes, threads)?;
+            let lines = Arc::new(Lines::new(file.path.clone(), file.name.clone(), cuts.clone()));
+            for (range, ends) in cuts.windows(2).enumerate() {
+                splits.push(Box::new(CsvSplit {
+                    header: self.header && range == 0,
+                    range: Some((ends[0], ends[1], Part { lines: lines.clone(), range })),
+                    file: file.clone(),
+                    layout: layout.clone(),
+                    compression,
+                }));
+            }
+        }
+        Ok(splits)
+    }
+}
+
+struct CsvSplit {
+    file: Found,
+    layout: Arc<Layout>,
+    compression: Compression,
+    header: bool,
+    /// From, to, and which part of the file that is.
+    range: Option<(u64, u64, Part)>,
+}
+
+impl Split for CsvSplit {
+    fn name(&self) -> String {
+        match &self.range {
+            Some((from, to, _)) => format!("{}[{from}..{to}]", self.file.name),
+            None => self.file.name.clone(),
+        }
+    }
+
+    fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
+        let Found { path, name, .. } = self.file;
+        let (input, part) = match self.range {
+            Some((from, to, part)) => (Input::part(&path, &name, from, to)?, Some(part)),
+            None => (Input::whole(&path, &name, self.compression)?, None),
+        };
+        Ok(Box::new(CsvReader::new(self.layout, input, name, self.header, part, task)))
+    }
+}

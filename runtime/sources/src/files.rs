@@ -1,0 +1,315 @@
+//! The node `Files` as a source: its config, its docs, and which files it reads.
+
+use crate::compression::Compression;
+use crate::csv::{self, Dialect};
+use crate::paths::{Found, Paths, find};
+use crate::request::Request;
+use crate::typed::OnError;
+use crate::{ipc, ndjson, parquet};
+use selvedge_node::{Fields, Positions, Source, Span, Split, prelude::*};
+use std::path::PathBuf;
+
+pub struct Files;
+
+/// What `Files` is told, as a source.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A connection of the kind `Folder(path: "…")`, where relative paths start. Without one they start at the graph's folder.
+    #[serde(default)]
+    connection: Option<Spanned<String>>,
+    /// A file, a folder (all files below it), a glob (`raw/*.csv`, `raw/**/*.json.gz`, `{a,b}.csv`), or a list of them.
+    /// Names that start with `_` or `.` are passed over, as Spark does.
+    path: Spanned<Paths>,
+    /// What is in the files.
+    format: Spanned<Format>,
+    /// How CSV and NDJSON files are packed. By default each file's first bytes and its name tell.
+    #[serde(default)]
+    compression: Compression,
+    /// The columns and their types, all of which may be null: `{ "sku": Utf8, "qty": Int32 }`. Without it, they come from
+    /// the header (CSV, all text), from the first lines (NDJSON), or from the files' metadata.
+    #[serde(default)]
+    schema: Option<Fields>,
+    /// What happens to a row of CSV or NDJSON with a text that its column's type cannot take.
+    #[serde(default)]
+    on_error: OnError,
+    /// Read only these columns, in this order.
+    #[serde(default)]
+    columns: Option<Vec<Column>>,
+    /// A column to add: the file that the row came from, relative to the connection or the graph.
+    #[serde(default)]
+    file_name: Option<Column>,
+    /// A column to add: the number of the row in its file, from 1. Rejected rows count. One large file of CSV or NDJSON is
+    /// then read by one thread.
+    #[serde(default)]
+    row_number: Option<Column>,
+    /// What to do when a path names no file.
+    #[serde(default)]
+    on_missing: OnMissing,
+    /// One large CSV or NDJSON file is read in parallel parts of about this many bytes; Parquet and Arrow files by row
+    /// groups and batches that come to about as many.
+    #[serde(default = "split_bytes")]
+    split_bytes: Spanned<u64>,
+}
+
+fn split_bytes() -> Spanned<u64> {
+    Spanned::new(32 << 20, Span::default())
+}
+
+/// What to do when a path names no file.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+enum OnMissing {
+    /// The graph is wrong.
+    #[default]
+    Fail,
+    /// There are no rows. Where no file is found at all, `schema` must say what the columns are.
+    Empty,
+}
+
+/// What is in the files.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+enum Format {
+    /// Comma-separated values (RFC 4180), UTF-8.
+    Csv {
+        /// Between fields: one ASCII character.
+        #[serde(default = "comma")]
+        delimiter: char,
+        /// Around fields with special characters in them. `None`: there are no quotes.
+        #[serde(default = "quote")]
+        quote: Option<char>,
+        /// What takes the special meaning from a quote inside quotes, besides doubling it: `'\\'`.
+        #[serde(default)]
+        escape: Option<char>,
+        /// The first record of each file has the names of the columns.
+        #[serde(default = "yes")]
+        header: bool,
+        /// Lines that start with this character are passed over.
+        #[serde(default)]
+        comment: Option<char>,
+        /// The texts that mean null, quoted or not.
+        #[serde(default = "empty")]
+        nulls: Vec<String>,
+        /// Cut blanks and tabs around fields.
+        #[serde(default)]
+        trim: bool,
+        /// What happens to a record with too few fields. One with too many is always rejected.
+        #[serde(default)]
+        ragged: Ragged,
+        /// Guess the types of the columns from the first 1000 rows of up to 100 files, where no schema is declared.
+        #[serde(default)]
+        infer: bool,
+        /// The longest record allowed, in bytes.
+        #[serde(default = "max_record")]
+        max_record: u64,
+    },
+    /// A JSON object on each line.
+    Ndjson {
+        /// How many lines of each file are looked at to find the columns, where no schema is declared.
+        #[serde(default = "sample")]
+        sample: u64,
+        /// What happens to a row with a field that is no column.
+        #[serde(default)]
+        unknown_fields: UnknownFields,
+        /// The longest line allowed, in bytes.
+        #[serde(default = "max_record")]
+        max_record: u64,
+    },
+    Parquet,
+    /// Arrow IPC, as a file (Feather 2) or a stream.
+    Arrow,
+}
+
+/// What happens to a record with too few fields.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+enum Ragged {
+    /// It goes to `errors`.
+    #[default]
+    Reject,
+    /// The missing values are null.
+    Null,
+}
+
+/// What happens to a row of NDJSON with a field that is no column.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
+pub enum UnknownFields {
+    /// The field is not read.
+    #[default]
+    Ignore,
+    /// The row goes to `errors`.
+    Reject,
+}
+
+fn comma() -> char {
+    ','
+}
+fn quote() -> Option<char> {
+    Some('"')
+}
+fn yes() -> bool {
+    true
+}
+fn empty() -> Vec<String> {
+    vec![String::new()]
+}
+fn sample() -> u64 {
+    1000
+}
+fn max_record() -> u64 {
+    16 << 20
+}
+
+/// Longer records would not fit the 31-bit offsets of a batch of text.
+const LARGEST_RECORD: u64 = 1 << 30;
+
+/// The settings of a connection of the kind `Folder`.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Folder {
+    path: String,
+}
+
+impl Kind for Files {
+    const NAME: &'static str = "Files";
+    const ROLE: Role = Role::Source;
+    const ABOUT: &'static str = "reads CSV, NDJSON, Parquet and Arrow files from a folder";
+    const DOCS: &'static str = include_str!("files.md");
+    const EXAMPLE: &'static str = r#"Files(
+    connection: "lake",
+    path: "raw/inventory/*.csv.gz",
+    format: Csv(delimiter: ';'),
+    schema: { "sku": Utf8, "quantity": Int32, "restocked": Date },
+    on_error: Null,
+    file_name: "file",
+)"#;
+    type Config = Config;
+
+    fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
+        let mut problems = Problems::default();
+        let root = problems.take(root(&config, site));
+        if let Some(fields) = &config.schema {
+            problems.take(fields.problems().or(()));
+        }
+        if *config.split_bytes == 0 {
+            problems.push(Problem::error(config.split_bytes.span, "split_bytes must be at least 1"));
+        }
+        let format = problems.take(config.format.check());
+        problems.take(packed(&config));
+        let missing_is_fine = config.on_missing == OnMissing::Empty;
+        let files = root.and_then(|root| problems.take(find(&root, &config.path, missing_is_fine)));
+        let (Some(format), Some(files), false) = (format, files, problems.has_errors()) else { return Err(problems) };
+        let request = Request {
+            files: &files,
+            path_at: config.path.span,
+            compression: config.compression,
+            schema: config.schema.as_ref(),
+            columns: config.columns.as_deref(),
+            file_name: config.file_name.as_ref(),
+            row_number: config.row_number.as_ref(),
+            on_error: config.on_error,
+            split_bytes: *config.split_bytes,
+        };
+        let plan = match &format {
+            Checked::Csv(options) => csv::plan(&request, options),
+            Checked::Ndjson(options) => ndjson::plan(&request, options),
+            Checked::Parquet => parquet::plan(&request),
+            Checked::Arrow => ipc::plan(&request),
+        }?;
+        let mut built = Built::source(plan.output.schema.clone(), Opened(plan.source)).may_reject(plan.may_reject);
+        built.notes.push(about(&files));
+        built.notes.extend(plan.notes);
+        built.warnings = plan.warnings;
+        Ok(built)
+    }
+}
+
+/// A source in a box is a source.
+struct Opened(Box<dyn Source>);
+
+impl Source for Opened {
+    fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        self.0.splits(from)
+    }
+}
+
+/// A format with its options checked.
+enum Checked {
+    Csv(csv::Options),
+    Ndjson(ndjson::Options),
+    Parquet,
+    Arrow,
+}
+
+trait Check {
+    fn check(&self) -> std::result::Result<Checked, Problems>;
+}
+
+impl Check for Spanned<Format> {
+    fn check(&self) -> std::result::Result<Checked, Problems> {
+        let mut problems = Problems::default();
+        let mut length = |bytes: u64| {
+            if !(1..=LARGEST_RECORD).contains(&bytes) {
+                let what = format!("max_record must be from 1 to {LARGEST_RECORD} bytes, but is {bytes}");
+                problems.push(Problem::error(self.span, what));
+            }
+            bytes as usize
+        };
+        let checked = match &self.value {
+            Format::Csv { delimiter, quote, escape, header, comment, nulls, trim, ragged, infer, max_record } => {
+                let max_record = length(*max_record);
+                let dialect = Dialect::new(self.span, *delimiter, *quote, *escape, *comment, *trim);
+                Checked::Csv(csv::Options {
+                    dialect: problems.take(dialect).unwrap_or_default(),
+                    header: *header,
+                    nulls: nulls.clone(),
+                    fill_ragged: *ragged == Ragged::Null,
+                    infer: *infer,
+                    max_record,
+                })
+            }
+            Format::Ndjson { sample, unknown_fields, max_record } => Checked::Ndjson(ndjson::Options {
+                sample: (*sample).max(1) as usize,
+                unknown_fields: *unknown_fields,
+                max_record: length(*max_record),
+            }),
+            Format::Parquet => Checked::Parquet,
+            Format::Arrow => Checked::Arrow,
+        };
+        problems.or(checked)
+    }
+}
+
+/// Formats that are read from their end cannot be unpacked on the way.
+fn packed(config: &Config) -> std::result::Result<(), Problem> {
+    let seeks = matches!(*config.format, Format::Parquet | Format::Arrow);
+    if seeks && !matches!(config.compression, Compression::Auto | Compression::Uncompressed) {
+        return Err(Problem::error(config.format.span, "this format cannot be read through a compression of the whole file")
+            .help("leave `compression` out: the format has its own inside"));
+    }
+    Ok(())
+}
+
+/// The folder where relative paths start.
+fn root(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem> {
+    let Some(name) = &config.connection else { return Ok(site.base.to_path_buf()) };
+    let connection = site.connection(name)?;
+    if connection.kind != "Folder" {
+        return Err(Problem::error(name.span, format!("Files needs a connection of the kind Folder, but `{name}` is {}", connection.kind))
+            .help("name another connection, or read this one with the node for its kind"));
+    }
+    let folder: Folder = connection.config()?;
+    Ok(connection.base.join(folder.path))
+}
+
+/// `24 files, 1.2 GB`
+fn about(files: &[Found]) -> String {
+    let bytes: u64 = files.iter().map(|f| f.bytes).sum();
+    let count = if files.len() == 1 { "1 file".to_string() } else { format!("{} files", files.len()) };
+    let (size, unit) = match bytes {
+        0..1_000 => (bytes as f64, "B"),
+        1_000..1_000_000 => (bytes as f64 / 1e3, "kB"),
+        1_000_000..1_000_000_000 => (bytes as f64 / 1e6, "MB"),
+        _ => (bytes as f64 / 1e9, "GB"),
+    };
+    if unit == "B" { format!("{count}, {size} B") } else { format!("{count}, {size:.1} {unit}") }
+}

@@ -1,0 +1,205 @@
+//! `Sql`: any query over one or several inputs.
+
+use crate::expr::plain;
+use crate::feed::PortTable;
+use crate::joins::MergeJoins;
+use crate::place::Place;
+use crate::query::Query;
+use crate::{pool, problem, session, statement};
+use arrow::array::RecordBatchOptions;
+use arrow::compute::cast;
+use datafusion::common::DataFusionError;
+use datafusion::execution::SessionState;
+use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::{ExecutionPlan, displayable};
+use datafusion::prelude::{SessionConfig, SessionContext};
+use datafusion::common::TableReference;
+use datafusion::sql::parser::Statement;
+use futures::executor::block_on;
+use selvedge_node::prelude::*;
+
+/// See [`Kind::ABOUT`].
+pub struct Sql;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// One query. Its tables are the input ports.
+    query: Spanned<String>,
+    /// How equal keys are joined.
+    #[serde(default)]
+    joins: Joins,
+}
+
+#[derive(Deserialize, JsonSchema, Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum Joins {
+    /// By sorting both sides, on disk where memory does not suffice.
+    #[default]
+    Merge,
+    /// By a hash table of the left side, which must fit into the memory budget: faster where it does.
+    Hash,
+}
+
+impl Kind for Sql {
+    const NAME: &'static str = "Sql";
+    const ROLE: Role = Role::Transform;
+    const ABOUT: &'static str = "runs an SQL query over its inputs";
+    const DOCS: &'static str = "\
+The query is one `select` in DataFusion's SQL: joins, grouping, windows, subqueries, `with`, `union`. Its tables are the input \
+ports, named by the graph: `input: {\"o\": \"orders\", \"c\": \"customers\"}` gives the tables `o` and `c`; in a list they have the \
+names of the nodes. Names may be written in any letter case where that leaves one; double quotes make them exact.
+
+The query is planned before the run: its columns are checked then, and each must have a name of its own (`as`). One instance sees \
+everything. Rows are taken from any port as they come; what the query cannot use yet waits in memory, then on disk. Sorts, \
+grouping and joins that outgrow the memory budget spill to the run's scratch folder; with `joins: Hash` the left side of a join \
+must fit.
+
+**Absorbed rows**, reason `queried`: all that come in. **Created rows**, reason `result rows`: all that go out. A value that cannot \
+be computed (a failed `cast`) stops the run: a query does not know which row it came from; use Derive before it to reject rows.
+
+Deviations from Spark: integer arithmetic wraps around at overflow, `/` between integers divides as integers, `order by` puts nulls \
+last going up, as PostgreSQL does.";
+    const EXAMPLE: &'static str = "Sql(input: {\"o\": \"orders\", \"c\": \"customers\"}, query: \"select c.state, sum(o.amount) as amount \
+                                   from o join c on o.customer_id = c.customer_id group by c.state\")";
+    type Config = Config;
+
+    fn ports(_: &Config) -> Ports {
+        Ports { inputs: Inputs::Each, outputs: vec!["out".into()] }
+    }
+
+    fn build(config: Config, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
+        let place = Place::new(&config.query);
+        let statement = statement::query(&config.query, inputs)?;
+        let found = |e: DataFusionError| problem::problems(&e, place);
+        let tables: Vec<(String, SchemaRef)> = inputs.iter().map(|i| (i.port.clone(), i.schema.clone())).collect();
+        let planner = Planner { statement, tables, joins: config.joins };
+        let state = planner.state(session::config(), Default::default(), None).map_err(found)?;
+        let logical = planner.logical(&state).map_err(found)?;
+        check_names(&logical, place)?;
+        let plan = planner.physical(&state, &logical).map_err(found)?;
+        let schema = output_schema(&plan);
+        let ordered = plan.properties().output_ordering().is_some();
+        let notes = notes(&plan);
+        let output = schema.clone();
+        let make = move |task: &Task| Work::new(&planner, output.clone(), task);
+        let mut built = Built::transform(schema, Partitioning::Single, make);
+        built.notes = notes;
+        Ok(if ordered { built.ordered() } else { built })
+    }
+}
+
+/// Every column of a result needs a name that no other has: after this node nothing else tells them apart.
+fn check_names(plan: &LogicalPlan, place: Place) -> std::result::Result<(), Problems> {
+    let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    let mut problems = Problems::default();
+    for (i, name) in names.iter().enumerate() {
+        if names[..i].contains(name) && !names[i + 1..].contains(name) {
+            problems.push(
+                Problem::error(place.whole(), format!("several columns of the result are called `{name}`"))
+                    .help(format!("give them names of their own: `… as {name}_2`")),
+            );
+        }
+    }
+    problems.or(())
+}
+
+fn output_schema(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
+    let schema = plan.schema();
+    let fields: Vec<Field> =
+        schema.fields().iter().map(|f| Field::new(f.name(), plain(f.data_type()), f.is_nullable())).collect();
+    Arc::new(Schema::new(fields))
+}
+
+/// The plan's operators, for `selvedge plan`.
+fn notes(plan: &Arc<dyn ExecutionPlan>) -> Vec<String> {
+    displayable(plan.as_ref()).indent(false).to_string().lines().map(str::to_string).collect()
+}
+
+/// Plans the query: once to know its columns, then for every run.
+struct Planner {
+    statement: Statement,
+    tables: Vec<(String, SchemaRef)>,
+    joins: Joins,
+}
+
+impl Planner {
+    fn state(
+        &self,
+        config: SessionConfig,
+        runtime: Arc<RuntimeEnv>,
+        task: Option<&Task>,
+    ) -> std::result::Result<SessionState, DataFusionError> {
+        let mut state = session::state(config, runtime);
+        if self.joins == Joins::Merge {
+            state = MergeJoins::install(state);
+        }
+        state.mark_start_execution();
+        let context = SessionContext::new_with_state(state);
+        for (port, (name, schema)) in self.tables.iter().enumerate() {
+            let table = PortTable { port, schema: schema.clone(), task: task.cloned() };
+            context.register_table(TableReference::bare(name.as_str()), Arc::new(table))?;
+        }
+        Ok(context.state())
+    }
+
+    fn logical(&self, state: &SessionState) -> std::result::Result<LogicalPlan, DataFusionError> {
+        block_on(state.statement_to_plan(self.statement.clone()))
+    }
+
+    fn physical(
+        &self,
+        state: &SessionState,
+        logical: &LogicalPlan,
+    ) -> std::result::Result<Arc<dyn ExecutionPlan>, DataFusionError> {
+        block_on(state.create_physical_plan(logical))
+    }
+}
+
+struct Work {
+    query: Query,
+    schema: SchemaRef,
+}
+
+impl Work {
+    fn new(planner: &Planner, schema: SchemaRef, task: &Task) -> Result<Work> {
+        let start = || {
+            let state = planner.state(pool::config(task), pool::runtime_env(task)?, Some(task)).map_err(|e| problem::error(&e))?;
+            let plan = planner.logical(&state).and_then(|l| planner.physical(&state, &l)).map_err(|e| problem::error(&e))?;
+            Query::start(plan, planner.tables.len(), state.task_ctx())
+        };
+        Ok(Work { query: start()?, schema })
+    }
+}
+
+/// Sends a batch of the result in the promised types.
+fn give(schema: &SchemaRef, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+    let columns = batch.columns().iter().zip(schema.fields()).map(|(column, field)| {
+        if column.data_type() == field.data_type() { Ok(column.clone()) } else { cast(column, field.data_type()) }
+    });
+    let columns = columns.collect::<std::result::Result<Vec<_>, _>>()?;
+    let options = RecordBatchOptions::new().with_row_count(Some(batch.num_rows()));
+    let batch = RecordBatch::try_new_with_options(schema.clone(), columns, &options)?;
+    out.create("result rows", batch.num_rows() as u64);
+    out.send(0, batch)
+}
+
+impl Transform for Work {
+    fn process(&mut self, port: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        out.absorb("queried", batch.num_rows() as u64);
+        let schema = &self.schema;
+        self.query.push(port, &batch, out, &mut |batch, out| give(schema, batch, out))
+    }
+    fn end(&mut self, port: usize, out: &mut dyn Out) -> Result<()> {
+        let schema = &self.schema;
+        self.query.end(port, out, &mut |batch, out| give(schema, batch, out))
+    }
+    fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
+        let schema = &self.schema;
+        self.query.finish(out, &mut |batch, out| give(schema, batch, out))
+    }
+}
+
+#[cfg(test)]
+#[path = "sql_tests.rs"]
+mod tests;

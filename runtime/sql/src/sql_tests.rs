@@ -1,0 +1,227 @@
+//! The Sql node: results, names and problems, rows in adverse order, spilling.
+
+use super::*;
+use arrow::array::{Int64Array, StringArray};
+use proptest::prelude::*;
+use selvedge_node::{Memory, Span};
+use selvedge_testkit::{Case, Recorder, show, sorted};
+
+const ORDERS: &str = "order_id:Int64 | Customer | amount:Float64
+                      1              | ann      | 10
+                      2              | bob      | 5
+                      3              | ann      | 2.5
+                      4              | null     | 1";
+const CUSTOMERS: &str = "name | state
+                         ann  | NY
+                         bob  | null
+                         eve  | CA";
+
+fn case(query: &str) -> Case<Sql> {
+    Case::<Sql>::new(&format!("(query: {query:?})")).port("orders", ORDERS).port("customers", CUSTOMERS)
+}
+
+#[test]
+fn joins_and_groups() {
+    let done = case(
+        "select c.name, c.state, sum(o.amount) as total, count(*) as n from orders o join customers c on o.customer = c.name \
+         group by c.name, c.state",
+    )
+    .run();
+    done.expect("name | state | total:Float64 | n:Int64\nann | NY | 12.5 | 2\nbob | null | 5 | 1");
+    assert_eq!(done.absorbed["queried"], 7);
+    assert_eq!(done.created["result rows"], 2);
+}
+
+#[test]
+fn a_port_may_be_read_twice() {
+    case("select a.order_id, b.order_id as other from orders a join orders b on a.customer = b.customer and a.order_id < b.order_id")
+        .run()
+        .expect("order_id:Int64 | other:Int64\n1 | 3");
+    case("with big as (select * from orders where amount > 2) select count(*) as n from big union all select count(*) from orders")
+        .run()
+        .expect("n:Int64\n3\n4");
+}
+
+#[test]
+fn what_a_query_can_say() {
+    case("select name from customers where name not in (select customer from orders where customer is not null)")
+        .run()
+        .expect("name\neve");
+    case("select order_id, row_number() over (partition by customer order by amount desc) as rank from orders where customer = 'ann'")
+        .run()
+        .expect("order_id:Int64 | rank:UInt64\n1 | 1\n3 | 2");
+    case("select upper(state) as s, now() is not null as b from customers order by s desc nulls last limit 2")
+        .run()
+        .expect_in_order("s | b:Boolean\nNY | true\nCA | true");
+    let built = case("select name from customers order by name").build().unwrap();
+    assert!(built.ordered && built.notes.join("\n").contains("SortExec"), "{:?}", built.notes);
+    case("select 1 as one").run().expect("one:Int64\n1");
+    case("select order_id from orders left join customers on customer = name where name is null").run().expect("order_id:Int64\n4");
+    let hash = "(query: \"select o.order_id from orders o join customers c on o.customer = c.name\", joins: Hash)";
+    let hash = Case::<Sql>::new(hash).port("orders", ORDERS).port("customers", CUSTOMERS);
+    assert!(hash.build().unwrap().notes.join("\n").contains("HashJoinExec"));
+    hash.run().expect("order_id:Int64\n1\n2\n3");
+}
+
+#[test]
+fn a_limit_lets_go_of_the_rest() {
+    let done = case("select order_id from orders limit 2").run();
+    assert_eq!(done.rows(0).num_rows(), 2);
+    assert_eq!(done.absorbed["queried"], 7);
+}
+
+#[test]
+fn wrong_queries_are_found_while_planning() {
+    let problems = |query: &str| case(query).problems();
+    assert!(problems("select * from ordrs").starts_with("no table named `ordrs`"));
+    assert!(problems("select custmer from orders").contains("did you mean `Customer`"), "{}", problems("select custmer from orders"));
+    assert!(problems("select uper(customer) as c from orders").contains("did you mean `upper`"));
+    let twice = problems("select name, name from customers");
+    assert!(twice.contains("have the same name"), "{twice}");
+    let twice = problems("select o.amount, a.amount from orders o, orders a");
+    assert!(twice.contains("called `amount`"), "{twice}");
+    assert!(problems("drop table orders").contains("expected one query"));
+    assert!(problems("select 1; select 2").contains("expected one query"));
+    assert!(problems("copy orders to 'x.csv'").contains("expected one query"));
+    assert!(problems("select customer from orders where (amount").contains("expected"));
+    assert!(problems("").contains("expected one query"));
+    assert!(problems("select * from 'secrets.csv'").contains("no table named"));
+}
+
+#[test]
+fn problems_point_into_the_query() {
+    let text = "select o.amount,\n       o.amont from orders o";
+    let inputs = [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default() }];
+    // As it stands in the file: a quote before and one after.
+    let query = Spanned::new(text.to_string(), Span { start: 100, end: 100 + text.len() as u32 + 2, ..Span::default() });
+    let config = Config { query, joins: Joins::Merge };
+    let connections = selvedge_testkit::NoConnections::default();
+    let site = selvedge_testkit::site(std::path::Path::new("."), &connections);
+    let Err(problems) = Sql::build(config, &site, &inputs) else { panic!("no problem") };
+    let span = problems.0[0].span.unwrap();
+    let at = |offset: u32| (offset - 101) as usize;
+    assert_eq!(&text[at(span.start)..at(span.end)], "o.amont", "{problems}");
+}
+
+fn task(memory: u64, scratch: &std::path::Path) -> Task {
+    Task {
+        run: "test".into(),
+        node: "node".into(),
+        instance: 0,
+        instances: 1,
+        memory: Memory::new(memory),
+        scratch: scratch.to_path_buf(),
+        batch_rows: 8192,
+        batch_bytes: 1 << 20,
+    }
+}
+
+/// Runs a query over two ports whose batches come in the given order of ports.
+fn run(query: &str, joins: &str, inputs: &[RecordBatch; 2], order: &[usize], piece: usize, memory: u64) -> RecordBatch {
+    try_run(query, joins, inputs, order, piece, memory).unwrap()
+}
+
+fn try_run(
+    query: &str,
+    joins: &str,
+    inputs: &[RecordBatch; 2],
+    order: &[usize],
+    piece: usize,
+    memory: u64,
+) -> Result<RecordBatch> {
+    let config = selvedge_testkit::config::<Config>(&format!("(query: {query:?}, joins: {joins})")).unwrap();
+    let ports: Vec<Input> = ["l", "r"]
+        .iter()
+        .zip(inputs)
+        .map(|(port, rows)| Input { port: port.to_string(), schema: rows.schema(), span: Span::default() })
+        .collect();
+    let connections = selvedge_testkit::NoConnections::default();
+    let built = Sql::build(config, &selvedge_testkit::site(std::path::Path::new("."), &connections), &ports).unwrap();
+    let selvedge_node::Work::Transform(make) = built.work else { panic!("a transform") };
+    let scratch = tempfile::tempdir().unwrap();
+    let task = task(memory, scratch.path());
+    let mut node = make(&task).unwrap();
+    let mut out = Recorder::default();
+    let mut at = [0, 0];
+    let mut ended = [false, false];
+    // First in the given order, then whatever is left of either port.
+    let rest = (0..2).flat_map(|port| std::iter::repeat_n(port, inputs[port].num_rows() / piece + 2));
+    for port in order.iter().copied().chain(rest) {
+        let rows = piece.min(inputs[port].num_rows() - at[port]);
+        if rows > 0 {
+            node.process(port, inputs[port].slice(at[port], rows), &mut out)?;
+            at[port] += rows;
+        } else if !ended[port] {
+            node.end(port, &mut out)?;
+            ended[port] = true;
+        }
+    }
+    assert_eq!(ended, [true, true]);
+    node.finish(&mut out)?;
+    drop(node);
+    assert_eq!(task.memory.used(), 0, "memory is given back");
+    out.check_law((inputs[0].num_rows() + inputs[1].num_rows()) as u64);
+    let sent = out.sent.remove(&0).unwrap_or_default();
+    Ok(arrow::compute::concat_batches(&built.outputs[0], &sent)?)
+}
+
+const JOIN: &str = "select l.k, l.v, r.v as w from l join r on l.k = r.k";
+const UNION: &str = "select k, v from l union all select k, v from r";
+const OUTER: &str = "select coalesce(l.k, r.k) as k, count(*) as n from l full join r on l.k = r.k group by 1";
+
+fn rows(keys: &[Option<i64>]) -> RecordBatch {
+    let k: Int64Array = keys.iter().copied().collect();
+    let v: StringArray = (0..keys.len()).map(|i| Some(format!("value {i}"))).collect();
+    RecordBatch::try_from_iter_with_nullable([("k", Arc::new(k) as ArrayRef, true), ("v", Arc::new(v) as ArrayRef, true)]).unwrap()
+}
+
+fn multiset(batch: &RecordBatch) -> String {
+    sorted(std::slice::from_ref(batch)).map(|b| show(&b)).unwrap_or_default()
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(24))]
+    #[test]
+    fn the_order_of_arrival_changes_nothing(
+        left in prop::collection::vec(prop::option::of(0i64..8), 0..40),
+        right in prop::collection::vec(prop::option::of(0i64..8), 0..40),
+        mixed in prop::collection::vec(0usize..2, 0..30),
+        piece in 1usize..20,
+    ) {
+        let inputs = [rows(&left), rows(&right)];
+        for query in [JOIN, UNION, OUTER] {
+            let whole = multiset(&run(query, "Merge", &inputs, &[0, 1], 1000, 64 << 20));
+            let mut expected = 0;
+            for l in &left {
+                expected += right.iter().filter(|r| l.is_some() && *r == l).count();
+            }
+            if query == JOIN {
+                prop_assert_eq!(whole.lines().count() - 1, expected);
+            }
+            for joins in ["Merge", "Hash"] {
+                for order in [&[][..], &[1; 50][..], &mixed[..]] {
+                    prop_assert_eq!(&multiset(&run(query, joins, &inputs, order, piece, 64 << 20)), &whole);
+                }
+            }
+        }
+    }
+}
+
+#[test]
+fn what_outgrows_memory_spills_and_is_the_same() {
+    let keys: Vec<Option<i64>> = (0..60_000).map(|i: i64| Some(i.wrapping_mul(48_271) % 50_000)).collect();
+    let inputs = [rows(&keys), rows(&keys[..30_000])];
+    for query in [JOIN, OUTER, "select v, count(*) as n from l group by v union all select v, 0 from r order by v"] {
+        let plenty = multiset(&run(query, "Merge", &inputs, &[1; 100], 4096, 256 << 20));
+        let little = multiset(&run(query, "Merge", &inputs, &[1; 100], 4096, 3 << 20));
+        assert!(plenty == little, "{query}");
+    }
+}
+
+#[test]
+fn a_hash_join_that_does_not_fit_says_what_to_do() {
+    let keys: Vec<Option<i64>> = (0..100_000).map(Some).collect();
+    let inputs = [rows(&keys), rows(&keys)];
+    let message = try_run(JOIN, "Hash", &inputs, &[], 4096, 1 << 20).unwrap_err().to_string();
+    assert!(message.contains("of the run's 1048576 bytes") && message.contains("--memory"), "{message}");
+}

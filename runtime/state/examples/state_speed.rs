@@ -1,0 +1,147 @@
+//! Rows per second of hashing, exchanging, tables of keys and spilling partitions, on one core, and the peak memory.
+//! `cargo run --release -p selvedge-state --example state_speed [million rows]`
+
+use arrow::array::*;
+use selvedge_node::{Memory, Task};
+use selvedge_state::{Inserted, KeyIndex, KeySet, Partitions, RowHasher, scatter};
+use std::sync::Arc;
+use std::time::Instant;
+
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
+const BATCH: usize = 8192;
+
+fn mix(i: u64) -> u64 {
+    let m = u128::from(i.wrapping_add(0x9e37_79b9_7f4a_7c15)) * 0xd6e8_feb8_6659_fd93_a076_1d64_78bd_642f_u128;
+    (m >> 64) as u64 ^ m as u64
+}
+
+/// A batch like the rows that the `pos` workload groups: week, store, upc, units, dollars, promo, price.
+fn pos(batch: u64) -> RecordBatch {
+    let r = |c: u64| (0..BATCH as u64).map(move |i| mix((batch * BATCH as u64 + i) * 8 + c));
+    RecordBatch::try_from_iter([
+        ("week", Arc::new(Date32Array::from_iter_values(r(0).map(|v| 19000 + (v % 104) as i32 * 7))) as ArrayRef),
+        ("store", Arc::new(Int32Array::from_iter_values(r(1).map(|v| (v % 400) as i32 + 200_000)))),
+        ("upc", Arc::new(StringArray::from_iter_values(r(2).map(|v| format!("00-01-{:05}-{:05}", v % 97, v % 41_00))))),
+        ("units", Arc::new(Int32Array::from_iter_values(r(3).map(|v| (v % 9) as i32)))),
+        ("dollars", Arc::new(Float64Array::from_iter_values(r(4).map(|v| (v % 10_000) as f64 / 100.0)))),
+        ("promo", Arc::new(Int64Array::from_iter_values(r(5).map(|v| (v % 2) as i64)))),
+        ("price", Arc::new(Float64Array::from_iter_values(r(6).map(|v| (v % 1000) as f64 / 100.0)))),
+    ])
+    .unwrap()
+}
+
+fn report(what: &str, rows: usize, start: Instant) {
+    let seconds = start.elapsed().as_secs_f64();
+    let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
+    let peak = status.lines().find_map(|l| l.strip_prefix("VmHWM:")).unwrap_or("?").trim().to_string();
+    println!("{what:44} {:8.1} M rows/s  {:6.1} ns/row  peak {peak}", rows as f64 / seconds / 1e6, seconds * 1e9 / rows as f64);
+}
+
+fn main() {
+    let millions: usize = std::env::args().nth(1).and_then(|a| a.parse().ok()).unwrap_or(8);
+    let batches: Vec<RecordBatch> = (0..64).map(pos).collect();
+    let rounds = millions * 1_000_000 / (64 * BATCH);
+    let rows = rounds * 64 * BATCH;
+    let schema = batches[0].schema();
+    let mut hashes = vec![];
+    for (what, columns) in
+        [("hash Int32", vec![1]), ("hash Utf8 of 17", vec![2]), ("hash week store upc", vec![0, 1, 2]), ("hash all 7", (0..7).collect())]
+    {
+        let hasher = RowHasher::new(&schema, &columns).unwrap();
+        let start = Instant::now();
+        for _ in 0..rounds {
+            batches.iter().for_each(|b| hasher.hash(b, &mut hashes));
+        }
+        report(what, rows, start);
+    }
+    let short = StringArray::from_iter_values((0..BATCH).map(|i| format!("sku-{i:05}")));
+    let short = RecordBatch::try_from_iter([("sku", Arc::new(short) as ArrayRef)]).unwrap();
+    let hasher = RowHasher::whole_row(&short.schema()).unwrap();
+    let start = Instant::now();
+    (0..rounds * 64).for_each(|_| hasher.hash(&short, &mut hashes));
+    report("hash Utf8 of 9", rows, start);
+
+    let keys = RowHasher::new(&schema, &[0, 1, 2]).unwrap();
+    let all: Vec<Vec<u128>> = batches
+        .iter()
+        .map(|b| {
+            let mut out = vec![];
+            keys.hash(b, &mut out);
+            out
+        })
+        .collect();
+    let start = Instant::now();
+    for _ in 0..rounds {
+        for (batch, hashes) in batches.iter().zip(&all) {
+            scatter(batch, hashes, 2).unwrap();
+        }
+    }
+    report("scatter to 2", rows, start);
+
+    let numbers: Vec<u128> = (0..rows as u64).map(|i| u128::from(mix(i * 2)) << 64 | u128::from(mix(i * 2 + 1))).collect();
+    let mut set = KeySet::default();
+    let mut new = 0;
+    let start = Instant::now();
+    for keys in numbers.chunks(BATCH) {
+        set.insert_all(keys, |_| true, |_, what| new += usize::from(what == Inserted::New));
+    }
+    report(&format!("KeySet insert, {new} new, {} MB", set.bytes() >> 20), rows, start);
+    let start = Instant::now();
+    let mut seen = 0;
+    for keys in numbers.chunks(BATCH) {
+        set.contains_all(keys, |_, is| seen += usize::from(is));
+    }
+    report(&format!("KeySet contains, {seen} seen"), rows, start);
+    drop(set);
+
+    let mut index = KeyIndex::default();
+    let mut out = vec![];
+    let start = Instant::now();
+    for keys in numbers.chunks(BATCH) {
+        out.clear();
+        index.number_all(keys, &mut out).unwrap();
+    }
+    report(&format!("KeyIndex number, all new, {} MB", index.bytes() >> 20), rows, start);
+    let start = Instant::now();
+    for keys in numbers.chunks(BATCH) {
+        out.clear();
+        index.find_all(keys, &mut out);
+    }
+    report("KeyIndex find, all there", rows, start);
+    drop((index, numbers));
+
+    for limit in [64u64 << 20, 512 << 20, 16 << 30] {
+        let scratch = std::env::temp_dir().join(format!("state_speed-{}", std::process::id()));
+        let task = Task {
+            run: "speed".into(),
+            node: "speed".into(),
+            instance: 0,
+            instances: 1,
+            memory: Memory::new(limit),
+            scratch: scratch.clone(),
+            batch_rows: BATCH,
+            batch_bytes: 1 << 20,
+        };
+        let mut parts = Partitions::new(&task, &schema);
+        let start = Instant::now();
+        for _ in 0..rounds {
+            for (batch, hashes) in batches.iter().zip(&all) {
+                parts.push(batch, hashes).unwrap();
+            }
+        }
+        report(&format!("Partitions push, budget {} MB", limit >> 20), rows, start);
+        let (held, spilled) = (parts.held() >> 20, parts.spilled() >> 20);
+        let start = Instant::now();
+        let mut back = 0;
+        for part in parts.drain().unwrap() {
+            for piece in part.read() {
+                back += piece.unwrap().batch.num_rows();
+            }
+        }
+        assert_eq!(back, rows);
+        report(&format!("Partitions read, {held} MB held, {spilled} MB spilled"), rows, start);
+        _ = std::fs::remove_dir_all(&scratch);
+    }
+}

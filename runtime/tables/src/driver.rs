@@ -1,0 +1,106 @@
+//! The seam between the two nodes and a database: what differs from one database to the next, and nothing else.
+
+use crate::sqlite::Sqlite;
+use arrow::datatypes::{DataType, SchemaRef};
+use selvedge_node::{Problem, Problems, Reader, Result, Site, Span, Spanned, Task};
+use std::sync::Arc;
+
+/// Where rows are read from.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Relation {
+    Table(String),
+    /// One SELECT.
+    Query(String),
+}
+
+/// A column as the database describes it.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Described {
+    pub name: String,
+    pub ty: DataType,
+}
+
+/// What a split reads.
+#[derive(Debug, Clone)]
+pub struct Select {
+    pub relation: Relation,
+    /// Names as the database knows them, and the types of the output.
+    pub schema: SchemaRef,
+    pub bookmark: Option<Bookmark>,
+    pub range: Option<Range>,
+}
+
+/// Read in the order of this column, from a position on.
+#[derive(Debug, Clone)]
+pub struct Bookmark {
+    pub column: String,
+    /// As `Reader::position` gave it.
+    pub from: Option<String>,
+}
+
+/// Rows with a key in `from..to`; an open end has `None`. What is null or no integer belongs to an open end.
+#[derive(Debug, Clone, PartialEq)]
+pub struct Range {
+    pub column: String,
+    pub from: Option<i64>,
+    pub to: Option<i64>,
+}
+
+/// How a load changes its target.
+#[derive(Debug, Clone, PartialEq)]
+pub enum Change {
+    Append,
+    Replace,
+    /// Rows with equal keys are updated, others added.
+    Upsert(Vec<String>),
+}
+
+/// What is to become of a target that lacks columns.
+#[derive(Debug, Clone, Copy, PartialEq, Eq)]
+pub enum Drift {
+    Fail,
+    AddColumns,
+}
+
+/// What the sink does.
+#[derive(Debug, Clone)]
+pub struct Load {
+    pub table: String,
+    pub schema: SchemaRef,
+    pub change: Change,
+    /// Make the table if there is none.
+    pub create: bool,
+    pub drift: Drift,
+    /// `graph/node`: names the load in commits.
+    pub node: String,
+    /// For problems: the place of the table's name.
+    pub span: Span,
+}
+
+/// A database.
+pub trait Driver: Send + Sync {
+    /// Where it is, for people.
+    fn place(&self) -> String;
+    /// Whether there is anything to connect to.
+    fn exists(&self) -> bool;
+    /// Names of tables and views.
+    fn tables(&self) -> Result<Vec<String>>;
+    /// The columns of a table or query, in order.
+    fn describe(&self, relation: &Relation) -> Result<Vec<Described>>;
+    /// Smallest and largest integer in a column of the rows to be read.
+    fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>>;
+    fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>>;
+    /// What stands in the way of a load: types that cannot be stored, a target that does not fit.
+    fn check(&self, load: &Load) -> Result<Problems>;
+    fn sink(&self, load: Load) -> Arc<dyn selvedge_node::Sink>;
+}
+
+/// The database that a connection means.
+pub fn connect(site: &Site, name: &Spanned<String>) -> std::result::Result<Arc<dyn Driver>, Problem> {
+    let connection = site.connection(name)?;
+    match connection.kind.as_str() {
+        "Sqlite" => Ok(Arc::new(Sqlite::new(&connection)?)),
+        other => Err(Problem::error(name.span, format!("tables need a database, but `{name}` is {other}"))
+            .help("Sqlite(path: \"retail.db\") in connections.ron")),
+    }
+}

@@ -1,0 +1,460 @@
+//! `Table`: rows of a database table or query, whole, in parallel key ranges, or only what is new since the last run.
+
+use crate::driver::{Bookmark, Driver, Range, Relation, Select, connect};
+use selvedge_node::prelude::*;
+use selvedge_node::{Fields, Positions, Source, Split};
+
+pub struct Table;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A database connection: `Sqlite(path: "retail.db")`.
+    connection: Spanned<String>,
+    /// A table or view. Either this or `query`.
+    table: Option<Spanned<String>>,
+    /// One SELECT, run as it is. Either this or `table`.
+    query: Option<Spanned<String>>,
+    /// Columns to read, in this order; all unless told.
+    columns: Option<Vec<Column>>,
+    /// Types of columns that the database declares otherwise or not at all.
+    #[serde(default)]
+    schema: Fields,
+    /// Read only rows above the highest value of this column that the last committed run with `--state` saw.
+    bookmark: Option<Column>,
+    /// Read in parallel, by ranges of this column of integers.
+    partition_by: Option<Column>,
+    /// How many ranges; 8 unless told.
+    partitions: Option<Spanned<usize>>,
+}
+
+impl Kind for Table {
+    const NAME: &'static str = "Table";
+    const ROLE: Role = Role::Source;
+    const ABOUT: &'static str = "reads a table or query of a database";
+    const DOCS: &'static str = r#"Reads from SQLite (`Sqlite(path: "retail.db")`), opened for reading only.
+
+**Types** are those that the database declares: INTEGER and BIGINT are Int64, SMALLINT Int16, REAL and DOUBLE Float64, DECIMAL(p,s)
+Decimal, TEXT and VARCHAR Utf8, DATE Date, TIMESTAMP and DATETIME timestamps without a zone in microseconds, TIMESTAMPTZ in UTC, BOOLEAN
+Boolean, BLOB Binary. A column or expression without a declaration has the type of its first 1,000 rows. `schema` overrides.
+What `Warehouse` wrote is read back with the same types and values.
+
+SQLite types each cell by itself. A cell that does not fit its column sends its row to `errors`. What fits: whole reals in integers,
+any number in text, numbers as text in numbers, 0/1/true/false in booleans, ISO 8601 text in dates and timestamps, integers in timestamps
+(seconds since 1970). A decimal is rounded to its scale, half away from zero.
+
+**Incremental.** With `bookmark` and a run with `--state`, only rows with a *strictly greater* bookmark than the highest one seen by the
+last committed run are read, in the order of the bookmark. A row that arrives later with an equal or smaller bookmark is not seen, so use
+a column that only grows, such as a change number or a fine timestamp. Rows whose bookmark is null are read by the first run only.
+
+**Parallel.** With `partition_by`, the range from its smallest to its largest integer is cut into `partitions` equal parts, each read
+by its own connection: rows that others change meanwhile may be seen twice or not at all. Cannot be combined with `bookmark`.
+
+Rejected rows: `table.type` (a cell does not fit its column)."#;
+    const EXAMPLE: &'static str = r#"Table(connection: "retail_db", table: "inventory", bookmark: "updated_at")"#;
+    type Config = Config;
+
+    fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
+        let mut problems = settings(&config);
+        let driver = problems.take(connect(site, &config.connection));
+        let (Some(driver), Some((relation, span))) = (driver, relation(&config)) else {
+            return problems.or(()).and_then(|()| Err(site.error("table or query is needed").into()));
+        };
+        if !driver.exists() {
+            problems.push(
+                Problem::error(config.connection.span, format!("there is no database at {}", driver.place()))
+                    .help("check the path of the connection, or choose another --profile"),
+            );
+            return Err(problems);
+        }
+        if let Relation::Table(name) = &relation {
+            let Some(tables) = problems.take(driver.tables().map_err(|e| told(config.connection.span, &e))) else {
+                return Err(problems);
+            };
+            if !tables.iter().any(|t| t.eq_ignore_ascii_case(name)) {
+                problems.push(Problem::unknown(span, "table", name, tables.iter().map(String::as_str)));
+                return Err(problems);
+            }
+        }
+        let Some(described) = problems.take(driver.describe(&relation).map_err(|e| told(span, &e))) else {
+            return Err(problems);
+        };
+
+        let mut fields: Vec<Field> = described.iter().map(|d| Field::new(&d.name, d.ty.clone(), true)).collect();
+        let there = Schema::new(fields.clone());
+        for (name, ty) in &config.schema.0 {
+            match (problems.take(column(&there, name)), ty.arrow()) {
+                (Some(_), nested) if nested.is_nested() => problems.push(
+                    Problem::error(ty.span, format!("a database has no column of type {nested}"))
+                        .help("read it as Utf8 and parse it with SchemaEdit"),
+                ),
+                (Some(index), ty) => fields[index] = Field::new(name.as_str(), ty, true),
+                (None, _) => {}
+            }
+        }
+        if let Some(name) = &config.bookmark
+            && let Some(index) = problems.take(column(&there, name))
+            && matches!(fields[index].data_type(), DataType::Binary | DataType::Boolean)
+        {
+            let text = format!("column `{name}` of type {} does not grow", fields[index].data_type());
+            problems.push(Problem::error(name.span, text).help("a bookmark is a number, a date or a timestamp"));
+        }
+        if let Some(name) = &config.partition_by
+            && let Some(index) = problems.take(column(&there, name))
+            && !fields[index].data_type().is_integer()
+        {
+            let text = format!("column `{name}` must be an integer, but is {}", fields[index].data_type());
+            problems.push(Problem::error(name.span, text).help("partition by an integer key such as an id"));
+        }
+        let chosen = match &config.columns {
+            None => (0..fields.len()).collect(),
+            Some(names) => {
+                for (_, name) in names.iter().enumerate().filter(|(i, name)| names[..*i].contains(name)) {
+                    problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
+                }
+                problems.take(columns(&there, names)).unwrap_or_default()
+            }
+        };
+        let chosen: Vec<Field> = chosen.into_iter().map(|i| fields[i].clone()).collect();
+        let schema = Arc::new(Schema::new(chosen));
+        let note = format!("{} of {}", what(&relation), driver.place());
+        let rows = Rows {
+            driver,
+            select: Select { relation, schema: schema.clone(), bookmark: None, range: None },
+            bookmark: config.bookmark.map(|b| b.value),
+            key: config.partition_by.map(|k| k.value),
+            partitions: config.partitions.map_or(8, |p| p.value),
+        };
+        problems.or(Built::source(schema, rows).may_reject(true).note(note))
+    }
+}
+
+/// What is wrong with the config by itself.
+fn settings(config: &Config) -> Problems {
+    let mut problems = config.schema.problems();
+    match (&config.table, &config.query) {
+        (Some(_), Some(query)) => {
+            problems.push(Problem::error(query.span, "table and query cannot both be given").help("leave one of them out"));
+        }
+        (None, None) => problems.push(
+            Problem::error(config.connection.span, "table or query is needed")
+                .help("name a table (table: \"inventory\") or write a query (query: \"select …\")"),
+        ),
+        _ => {}
+    }
+    match (&config.partition_by, &config.partitions) {
+        (None, Some(partitions)) => problems.push(
+            Problem::error(partitions.span, "partitions without partition_by").help("partition_by: \"id\" says which key to cut"),
+        ),
+        (Some(_), Some(partitions)) if !(1..=1024).contains(&partitions.value) => {
+            problems.push(Problem::error(partitions.span, format!("partitions must be 1 to 1024, but is {}", partitions.value)));
+        }
+        _ => {}
+    }
+    if let (Some(bookmark), Some(_)) = (&config.bookmark, &config.partition_by) {
+        problems.push(
+            Problem::error(bookmark.span, "bookmark and partition_by cannot both be given")
+                .help("an incremental read goes in the order of its bookmark, in one part"),
+        );
+    }
+    problems
+}
+
+fn relation(config: &Config) -> Option<(Relation, selvedge_node::Span)> {
+    match (&config.table, &config.query) {
+        (Some(table), None) => Some((Relation::Table(table.value.clone()), table.span)),
+        (None, Some(query)) => Some((Relation::Query(query.value.clone()), query.span)),
+        _ => None,
+    }
+}
+
+fn what(relation: &Relation) -> String {
+    match relation {
+        Relation::Table(name) => format!("table {name}"),
+        Relation::Query(_) => "query".into(),
+    }
+}
+
+/// An error of the database as a problem of the graph.
+fn told(span: selvedge_node::Span, e: &Error) -> Problem {
+    let problem = Problem::error(span, &e.message);
+    match &e.help {
+        Some(help) => problem.help(help),
+        None => problem,
+    }
+}
+
+struct Rows {
+    driver: Arc<dyn Driver>,
+    select: Select,
+    bookmark: Option<String>,
+    key: Option<String>,
+    partitions: usize,
+}
+
+/// The name of the one split of a read that is not cut.
+const ALL: &str = "rows";
+
+impl Source for Rows {
+    fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        let split = |name: String, select: Select| {
+            Box::new(Part { name, select, driver: self.driver.clone() }) as Box<dyn Split>
+        };
+        if let Some(column) = &self.bookmark {
+            let bookmark = Bookmark { column: column.clone(), from: from.get(ALL).cloned() };
+            return Ok(vec![split(ALL.into(), Select { bookmark: Some(bookmark), ..self.select.clone() })]);
+        }
+        let bounds = match &self.key {
+            Some(key) => self.driver.bounds(&self.select, key)?.map(|bounds| (key, bounds)),
+            None => None,
+        };
+        let Some((key, (least, most))) = bounds else { return Ok(vec![split(ALL.into(), self.select.clone())]) };
+        let ranges = ranges(key, least, most, self.partitions);
+        Ok(ranges
+            .into_iter()
+            .map(|range| {
+                let end = |end: Option<i64>| end.map(|e| e.to_string()).unwrap_or_default();
+                let name = format!("{}..{}", end(range.from), end(range.to));
+                split(name, Select { range: Some(range), ..self.select.clone() })
+            })
+            .collect())
+    }
+}
+
+/// Cuts `least..=most` into `parts` of equal width. The outer ends are open, so that no row is missed whatever its key is.
+fn ranges(column: &str, least: i64, most: i64, parts: usize) -> Vec<Range> {
+    let width = i128::from(most) - i128::from(least) + 1;
+    let parts = (parts as i128).clamp(1, width);
+    let cut = |i: i128| i64::try_from(i128::from(least) + width * i / parts).ok();
+    (0..parts)
+        .map(|i| Range {
+            column: column.to_string(),
+            from: if i == 0 { None } else { cut(i) },
+            to: if i + 1 == parts { None } else { cut(i + 1) },
+        })
+        .collect()
+}
+
+struct Part {
+    name: String,
+    select: Select,
+    driver: Arc<dyn Driver>,
+}
+
+impl Split for Part {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+    fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
+        self.driver.read(&self.select, task)
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use rusqlite::Connection;
+    use selvedge_node::{Memory, Next, Work};
+    use selvedge_testkit::{Case, Recorder};
+    use std::path::Path;
+
+    const STOCK: &str = "
+        CREATE TABLE inventory (id INTEGER PRIMARY KEY, sku TEXT, qty INT, price DECIMAL(10,2), day DATE, at TIMESTAMP, ok BOOLEAN, x BLOB);
+        INSERT INTO inventory VALUES
+            (1, 'a', 5, 3.5, '2024-03-01', '2024-03-01 10:00:00', 1, x'6869'),
+            (2, null, null, null, null, null, null, null),
+            (3, 'c', -7, '12.25', '2024-02-29', '2024-03-01T10:00:00.5Z', 0, x'');
+        CREATE VIEW small AS SELECT sku, qty FROM inventory WHERE qty < 0;";
+
+    fn database(sql: &str) -> tempfile::TempDir {
+        let dir = tempfile::tempdir().unwrap();
+        change(dir.path(), sql);
+        dir
+    }
+
+    fn change(dir: &Path, sql: &str) {
+        Connection::open(dir.join("retail.db")).unwrap().execute_batch(sql).unwrap();
+    }
+
+    fn case(dir: &Path, config: &str) -> Case<Table> {
+        let config = format!("(connection: \"db\", {config})");
+        Case::new(&config).base(dir).connection("db", "Sqlite", "(path: \"retail.db\")")
+    }
+
+    #[test]
+    fn declared_types_become_column_types() {
+        let dir = database(STOCK);
+        let done = case(dir.path(), "table: \"inventory\"").run();
+        done.expect(
+            "id:Int64 | sku | qty:Int64 | price:Decimal128(10, 2) | day:Date32 | at:Timestamp(µs) | ok:Boolean | x:Binary
+             1 | a | 5 | 3.50 | 2024-03-01 | 2024-03-01T10:00:00 | true | hi
+             2 | null | null | null | null | null | null | null
+             3 | c | -7 | 12.25 | 2024-02-29 | 2024-03-01T10:00:00.5 | false | \"\"",
+        );
+        assert_eq!(done.created["read"], 3);
+    }
+
+    #[test]
+    fn tables_views_queries_and_columns() {
+        let dir = database(STOCK);
+        case(dir.path(), "table: \"small\"").run().expect("sku | qty:Int64\nc | -7");
+        case(dir.path(), "table: \"INVENTORY\", columns: [\"qty\", \"id\"]").run().expect("qty:Int64 | id:Int64\n5 | 1\nnull | 2\n-7 | 3");
+        let query = "query: \"select sku, qty * 2 as double, price * 1.0 as p, 'x' || sku as s from inventory where id <> 2; -- note\"";
+        case(dir.path(), &query.replace("; -- note", " -- note"))
+            .run()
+            .expect("sku | double:Int64 | p:Float64 | s\na | 10 | 3.5 | xa\nc | -14 | 12.25 | xc");
+        case(dir.path(), "query: \"select sku from inventory where id = 1 ; \"").run().expect("sku\na");
+        case(dir.path(), "table: \"inventory\", columns: [\"id\", \"qty\"], schema: {\"qty\": Utf8, \"id\": Int16}")
+            .run()
+            .expect("id:Int16 | qty\n1 | 5\n2 | null\n3 | -7");
+    }
+
+    #[test]
+    fn a_cell_that_does_not_fit_rejects_its_row() {
+        let dir = database(
+            "CREATE TABLE t (i INTEGER, d DATE, p DECIMAL(4,2), b BOOLEAN, s TEXT);
+             INSERT INTO t VALUES (1, '2024-03-01', 1.5, 1, 'ok'), ('N/A', null, null, null, 'a'), (2, '15/01/2024', null, null, 'b'),
+                (3, null, 12345, null, 'c'), (4, null, null, 2, 'd'), (5, null, null, null, x'ff'), (6, null, null, null, cast(x'ff' as text));",
+        );
+        let done = case(dir.path(), "table: \"t\"").run();
+        done.expect("i:Int64 | d:Date32 | p:Decimal128(4, 2) | b:Boolean | s\n1 | 2024-03-01 | 1.50 | true | ok");
+        let messages: Vec<&str> = done.rejected.iter().map(|r| r.message.as_str()).collect();
+        assert_eq!(
+            messages,
+            [
+                "column `i` is Int64, but holds the text `N/A`",
+                "column `d` is Date32, but holds the text `15/01/2024`",
+                "column `p` is Decimal128(4, 2), but holds the integer 12345",
+                "column `b` is Boolean, but holds the integer 2",
+                "column `s` is Utf8, but holds a blob of 1 bytes",
+                "column `s` is Utf8, but holds the text `\u{fffd}`",
+            ]
+        );
+        assert!(done.rejected.iter().all(|r| r.code == "table.type"));
+        assert_eq!(done.rejected[0].raw, r#"{"i":"N/A","d":null,"p":null,"b":null,"s":"a"}"#);
+        assert_eq!(done.created["read"], 7);
+    }
+
+    #[test]
+    fn all_problems_at_once_with_the_nearest_names() {
+        let dir = database(STOCK);
+        let check = |config: &str, expected: &[&str]| {
+            let problems = case(dir.path(), config).problems();
+            assert!(expected.iter().all(|e| problems.contains(e)), "{config}: {problems}");
+            assert_eq!(problems.lines().count(), expected.len(), "{config}: {problems}");
+        };
+        check("table: \"inventry\"", &["no table named `inventry` (did you mean `inventory`?)"]);
+        check(
+            "table: \"inventory\", columns: [\"skuu\", \"qyt\"], bookmark: \"att\", schema: {\"prices\": Utf8}",
+            &["no column named `skuu`", "did you mean `qty`", "did you mean `at`", "did you mean `price`"],
+        );
+        check("query: \"selec 1\"", &["the query does not run"]);
+        check("query: \"select 1 as a, 2 as a\", columns: [\"a\", \"a\"]", &["column `a` is named twice"]);
+        check("query: \"select 1; drop table inventory\"", &["the query does not run"]);
+        check("table: \"inventory\", partition_by: \"sku\"", &["column `sku` must be an integer, but is Utf8"]);
+        check("table: \"inventory\", bookmark: \"x\"", &["does not grow"]);
+        check("partitions: 2", &["table or query is needed", "partitions without partition_by"]);
+        check(
+            "table: \"inventory\", query: \"select 1\", bookmark: \"id\", partition_by: \"id\"",
+            &["table and query cannot both be given", "bookmark and partition_by cannot both be given"],
+        );
+        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")").connection("db", "Sqlite", "(path: \"none.db\")").problems();
+        assert!(problems.contains("there is no database at") && problems.contains("none.db"), "{problems}");
+        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")").connection("db", "Folder", "(path: \"x\")").problems();
+        assert!(problems.contains("tables need a database, but `db` is Folder"), "{problems}");
+        std::fs::write(dir.path().join("retail.db"), "this is no database, but long enough to look like a file of one").unwrap();
+        check("table: \"inventory\"", &["file is not a database"]);
+    }
+
+    fn source(case: &Case<Table>) -> Arc<dyn Source> {
+        match case.build().unwrap_or_else(|p| panic!("{p}")).work {
+            Work::Source(source) => source,
+            _ => panic!("a source"),
+        }
+    }
+
+    fn task(batch_rows: usize) -> Task {
+        Task {
+            run: "r".into(),
+            node: "n".into(),
+            instance: 0,
+            instances: 1,
+            memory: Memory::new(1 << 20),
+            scratch: std::env::temp_dir(),
+            batch_rows,
+            batch_bytes: 1 << 20,
+        }
+    }
+
+    /// Reads at most `batches` and tells the ids read and the position after.
+    fn read(case: &Case<Table>, from: &Positions, batch_rows: usize, batches: usize) -> (Vec<i64>, Positions) {
+        let mut out = Recorder::default();
+        let mut positions = from.clone();
+        for split in source(case).splits(from).unwrap() {
+            let name = split.name();
+            let mut reader = split.open(&task(batch_rows)).unwrap();
+            for _ in 0..batches {
+                if reader.read(&mut out).unwrap() == Next::Done {
+                    break;
+                }
+            }
+            positions.extend(reader.position().map(|p| (name, p)));
+        }
+        out.check_law(0);
+        let ids = out.sent.values().flatten().flat_map(|b| {
+            let ids = b.column(0).as_any().downcast_ref::<arrow::array::Int64Array>().unwrap();
+            ids.values().to_vec()
+        });
+        (ids.collect(), positions)
+    }
+
+    #[test]
+    fn only_rows_above_the_bookmark_are_read_again() {
+        let dir = database(STOCK);
+        let case = case(dir.path(), "table: \"inventory\", columns: [\"id\"], bookmark: \"at\"");
+        let (ids, positions) = read(&case, &Positions::new(), 100, 100);
+        assert_eq!(ids, [2, 1, 3], "in the order of the bookmark, null first");
+        assert_eq!(positions["rows"], r#"{"after":"2024-03-01T10:00:00.5Z"}"#);
+        let (ids, again) = read(&case, &positions, 100, 100);
+        assert!(ids.is_empty());
+        assert_eq!(again, positions, "nothing new: the position stays");
+        change(dir.path(), "INSERT INTO inventory (id, at) VALUES (4, '2024-03-02'), (5, null), (6, '2024-01-01')");
+        let (ids, _) = read(&case, &positions, 100, 100);
+        assert_eq!(ids, [4]);
+    }
+
+    #[test]
+    fn a_read_that_stops_among_equal_bookmarks_goes_on_behind_the_last_row() {
+        let rows: Vec<String> = (0..50).map(|i| format!("({i}, {})", i / 7)).collect();
+        let dir = database(&format!("CREATE TABLE t (id INTEGER, mark INTEGER); INSERT INTO t VALUES {}", rows.join(",")));
+        let case = case(dir.path(), "table: \"t\", bookmark: \"mark\"");
+        for batches in [1, 2, 3, 8] {
+            let (mut all, mut positions) = (vec![], Positions::new());
+            for _ in 0..60 {
+                let (ids, next) = read(&case, &positions, 3, batches);
+                all.extend(ids);
+                positions = next;
+            }
+            assert_eq!(all, (0..50).collect::<Vec<i64>>(), "{batches} batches at a time");
+        }
+    }
+
+    #[test]
+    fn key_ranges_hold_every_row_once() {
+        let dir = database(
+            "CREATE TABLE t (id INTEGER, k INT); INSERT INTO t VALUES (1, -9223372036854775808), (2, 9223372036854775807), (3, null),
+             (4, 0), (5, 1), (6, 'text'), (7, x'00'), (8, -1);",
+        );
+        for partitions in [1, 2, 3, 7, 1024] {
+            let case = case(dir.path(), &format!("table: \"t\", columns: [\"id\"], partition_by: \"k\", partitions: {partitions}"));
+            let (mut ids, _) = read(&case, &Positions::new(), 100, 100);
+            ids.sort_unstable();
+            assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7, 8], "{partitions} partitions");
+        }
+        let few: Vec<String> = ranges("k", 1, 3, 8).iter().map(|r| format!("{:?}..{:?}", r.from, r.to)).collect();
+        assert_eq!(few, ["None..Some(2)", "Some(2)..Some(3)", "Some(3)..None"]);
+        let empty = database("CREATE TABLE t (id INTEGER, k INT)");
+        let case = self::case(empty.path(), "table: \"t\", partition_by: \"k\"");
+        assert!(read(&case, &Positions::new(), 100, 100).0.is_empty());
+    }
+}

@@ -1,0 +1,149 @@
+//! `Warehouse`: rows into a table of a database, all in one transaction, exactly once.
+
+use crate::driver::{Change, Drift, Load, connect};
+use selvedge_node::prelude::*;
+
+pub struct Warehouse;
+
+/// How the table changes.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+pub enum Mode {
+    /// Rows are added.
+    #[default]
+    Append,
+    /// The rows of this run take the place of all that are there. The table itself, with its indexes, stays.
+    Replace,
+    /// Rows whose keys are there are updated, others added. Of several rows with equal keys in one run, the last wins.
+    Upsert(Vec<Column>),
+}
+
+/// What happens when the table lacks a column of the input.
+#[derive(Debug, Clone, Copy, Default, PartialEq, Eq, Deserialize, JsonSchema)]
+pub enum OnDrift {
+    /// The plan is refused.
+    #[default]
+    Fail,
+    /// The column is added, empty in the rows that are there.
+    AddColumns,
+}
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Config {
+    /// A database connection: `Sqlite(path: "warehouse.db")`.
+    connection: Spanned<String>,
+    table: Spanned<String>,
+    /// `Append` (the default), `Replace` or `Upsert(["key", …])`.
+    #[serde(default)]
+    mode: Mode,
+    /// Make the table (and for SQLite its file) from the input's columns if there is none.
+    #[serde(default = "yes")]
+    create: bool,
+    /// `Fail` (the default) or `AddColumns`.
+    #[serde(default)]
+    drift: OnDrift,
+}
+
+fn yes() -> bool {
+    true
+}
+
+impl Kind for Warehouse {
+    const NAME: &'static str = "Warehouse";
+    const ROLE: Role = Role::Sink;
+    const ABOUT: &'static str = "loads rows into a table: append, replace or upsert, in one transaction";
+    const DOCS: &'static str = r#"Loads into SQLite (`Sqlite(path: "warehouse.db")`).
+
+**All or nothing, once.** Rows are staged in a file beside the database, so that others can use it meanwhile. When the whole run is done,
+one transaction makes the table if need be, takes the staged rows, checks that their number is the number written, and notes the run in
+`_selvedge_commits`. A commit that is repeated finds its note and does nothing. Several graphs may load into one file: they wait for each
+other (`busy_seconds` of the connection, 30 unless told).
+
+**Upsert** wants keys that are not null. A table made by an upsert gets a unique index on them; one that is there works without, but faster
+with. Columns of the table that the input lacks keep their values in updated rows, and have their default in new ones.
+
+**Types.** Text is TEXT, booleans BOOLEAN (0, 1), integers BIGINT, INT4, SMALLINT, TINYINT, floats DOUBLE and FLOAT4, binary BLOB, dates
+and timestamps ISO 8601 text of fixed width (instants in UTC with a `Z`). Decimals of up to 15 digits are DECIMAL(p,s), stored as numbers that SQL
+can compare and sum; longer ones are DECIMAL_TEXT(p,s), stored as text, since a number of SQLite would lose digits. `Table` reads all of
+them back as they were, but for these: a time zone other than UTC becomes UTC, NaN becomes null. Nested columns and unsigned 64-bit
+integers are refused by the plan.
+
+**Drift.** The plan compares the input with the table: a column that the table lacks, a type that does not fit, a column that the table
+needs and the input lacks.
+
+Rejected rows: `warehouse.constraint` (the table's own NOT NULL, CHECK, UNIQUE or FOREIGN KEY refuses the row; of two rows in one run, the
+second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date outside of the years 0 to 9999)."#;
+    const EXAMPLE: &'static str =
+        r#"Warehouse(input: "tidy", connection: "warehouse", table: "inventory", mode: Upsert(["sku", "store_id"]))"#;
+    type Config = Config;
+
+    fn build(config: Config, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
+        let mut problems = Problems::default();
+        let schema = inputs.first().map(|i| i.schema.clone()).unwrap_or_else(|| Arc::new(Schema::empty()));
+        let lower = config.table.to_ascii_lowercase();
+        if config.table.is_empty() || lower.starts_with("sqlite_") || lower.starts_with("_selvedge_") {
+            problems.push(
+                Problem::error(config.table.span, format!("a table cannot be named `{}`", config.table))
+                    .help("names that start with `sqlite_` or `_selvedge_` are taken"),
+            );
+        }
+        if schema.fields().is_empty() {
+            problems.push(site.error("there is no column to load").help("a table needs at least one column"));
+        }
+        let change = match &config.mode {
+            Mode::Append => Change::Append,
+            Mode::Replace => Change::Replace,
+            Mode::Upsert(keys) => {
+                let found = problems.take(columns(&schema, keys));
+                if keys.is_empty() {
+                    problems.push(site.error("an upsert needs keys").help("mode: Upsert([\"sku\", \"store_id\"])"));
+                }
+                for (i, key) in keys.iter().enumerate().filter(|(i, key)| keys[..*i].contains(key)) {
+                    problems.push(Problem::error(key.span, format!("key {} is `{key}` again", i + 1)));
+                }
+                for (key, index) in keys.iter().zip(found.unwrap_or_default()) {
+                    if schema.field(index).data_type().is_floating() {
+                        let text = format!("column `{key}` of type {} cannot be a key", schema.field(index).data_type());
+                        problems.push(Problem::error(key.span, text).help("cast it to a Decimal or Int64 first"));
+                    }
+                }
+                Change::Upsert(keys.iter().map(|k| k.value.clone()).collect())
+            }
+        };
+        let driver = problems.take(connect(site, &config.connection));
+        let Some(driver) = driver.filter(|_| !problems.has_errors()) else { return Err(problems) };
+        let load = Load {
+            table: config.table.value.clone(),
+            schema,
+            change,
+            create: config.create,
+            drift: match config.drift {
+                OnDrift::Fail => Drift::Fail,
+                OnDrift::AddColumns => Drift::AddColumns,
+            },
+            node: format!("{}/{}", site.graph, site.node),
+            span: config.table.span,
+        };
+        match driver.check(&load) {
+            Ok(found) => problems.0.extend(found.0),
+            Err(e) => {
+                let problem = Problem::error(config.connection.span, &e.message);
+                problems.push(match e.help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+            }
+        }
+        let note = format!("table {} of {}", load.table, driver.place());
+        problems.or(Built {
+            outputs: vec![],
+            partitioning: Partitioning::Single,
+            ordered: false,
+            may_reject: true,
+            unbounded: false,
+            work: Work::Sink(driver.sink(load)),
+            notes: vec![note],
+            warnings: vec![],
+        })
+    }
+}
