@@ -24,18 +24,6 @@ impl Place {
         self.selvedge(&["run", "graph.ron", "--report", "run.json", "--quiet"])
     }
 
-    /// Lines of the data that was published, manifests left out.
-    fn published(&self, below: &str) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .files(below)
-            .iter()
-            .filter(|f| !f.file_name().unwrap().to_string_lossy().starts_with(['_', '.']))
-            .flat_map(|f| std::fs::read_to_string(f).unwrap().lines().map(str::to_string).collect::<Vec<_>>())
-            .collect();
-        lines.sort();
-        lines
-    }
-
     /// Reason and row as it stood in the file, of every rejected row.
     fn rejected(&self) -> Vec<(String, String)> {
         let text = |v: &serde_json::Value| v.as_str().unwrap().to_string();
@@ -44,10 +32,6 @@ impl Place {
         let mut found: Vec<_> = rows.map(|v| (text(&v["errorCode"]), text(&v["rawData"]))).collect();
         found.sort();
         found
-    }
-
-    fn nothing_published(&self) {
-        assert_eq!(self.published("out"), [] as [&str; 0]);
     }
 }
 
@@ -153,7 +137,7 @@ fn a_folder_of_empty_files_without_schema_is_a_wrong_graph() {
     place.run().code(2).says("schema");
     let place = reader("format: Parquet");
     place.write("in/1.parquet", "");
-    place.run().code(2).says("1.parquet");
+    place.run().code(2).says("empty");
 }
 
 #[test]
@@ -277,6 +261,36 @@ fn missing_files_are_a_wrong_graph() {
     place.run().code(2).says("`inventory`");
     place.write("shop.db", "this is no database, but it is long enough to be taken for one ".repeat(100));
     place.run().code(2).says("shop.db");
+}
+
+#[test]
+fn what_is_no_file_is_not_waited_for() {
+    let place = reader(CSV);
+    place.write("in/1.csv", "a,n\nx,1\n");
+    std::os::unix::fs::symlink("..", place.path("in/loop")).unwrap();
+    std::os::unix::fs::symlink("nowhere", place.path("in/dangling.csv")).unwrap();
+    let pipe = std::ffi::CString::new(place.path("in/pipe.csv").to_str().unwrap()).unwrap();
+    // SAFETY: the path is a valid C string.
+    assert_eq!(unsafe { libc::mkfifo(pipe.as_ptr(), 0o600) }, 0);
+    place.run().code(0);
+    assert_eq!(place.published("out/good").len(), 1);
+
+    let text = std::fs::read_to_string(place.path("graph.ron")).unwrap();
+    place.write("graph.ron", text.replace("in/*", "in/pipe.csv"));
+    place.run().code(2).says("neither a file nor a folder");
+}
+
+#[test]
+fn nesting_without_end_is_a_rejected_row() {
+    let deep = format!("{{\"a\":{}1{}}}", "[".repeat(1_000_000), "]".repeat(1_000_000));
+    let objects = format!("{}1{}", "{\"a\":".repeat(100_000), "}".repeat(100_000));
+    for settings in [NDJSON, "format: Ndjson()"] {
+        let place = reader(settings);
+        place.write("in/1.ndjson", format!("{{\"a\":\"x\",\"n\":1}}\n{deep}\n{objects}\n"));
+        place.run().code(0);
+        assert_eq!(place.published("out/good"), [r#"{"a":"x","n":1}"#]);
+        assert_eq!(place.rejected().len(), 2);
+    }
 }
 
 #[test]

@@ -92,10 +92,6 @@ fn every_kind_is_explained() {
             unless(!about.ends_with('.'), "`about` ends with a full stop"),
             unless(!about.starts_with(|c: char| c.is_uppercase()), "`about` starts with a capital"),
             unless(k.docs().len() >= 80, "the docs say too little"),
-            unless(
-                k.docs().lines().all(|l| l.chars().count() <= 140),
-                "the docs have lines of more than 140 characters",
-            ),
         ]
         .into_iter()
         .flatten()

@@ -1,4 +1,5 @@
 //! End-to-end tests: the real binary, real files, and the rules that the house keeps.
+#![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
 mod bad_input;
 mod catalogue;

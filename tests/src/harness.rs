@@ -51,15 +51,22 @@ impl Place {
         found
     }
 
-    /// The lines of all files below a folder, sorted.
-    pub fn lines(&self, below: &str) -> Vec<String> {
-        let mut lines: Vec<String> = self
-            .files(below)
-            .iter()
-            .flat_map(|f| std::fs::read_to_string(f).unwrap().lines().map(str::to_string).collect::<Vec<_>>())
-            .collect();
+    /// The lines of the data published below a folder, sorted; manifests and hidden files are no data.
+    pub fn published(&self, below: &str) -> Vec<String> {
+        let hidden = |part: &std::ffi::OsStr| part.to_string_lossy().starts_with(['_', '.']);
+        let data = |f: &&PathBuf| !f.strip_prefix(self.0.path()).unwrap().iter().any(hidden);
+        let mut lines = vec![];
+        for file in self.files(below).iter().filter(data) {
+            lines.extend(std::fs::read_to_string(file).unwrap().lines().map(str::to_string));
+        }
         lines.sort();
         lines
+    }
+
+    #[track_caller]
+    pub fn nothing_published(&self) {
+        let found = self.published("out");
+        assert!(found.is_empty(), "{} lines are published, such as {}", found.len(), found[0]);
     }
 
     /// `selvedge` with these words, run here.

@@ -34,7 +34,7 @@ fn stopped_by(signals: &[libc::c_int]) {
             assert_eq!((&edge["rows_sent"], &edge["rows_received"]), (&made.into(), &made.into()), "{ran}");
         }
     }
-    assert_eq!(place.files("out"), [] as [&str; 0], "nothing is published");
+    place.nothing_published();
 }
 
 #[test]
@@ -50,6 +50,44 @@ fn sigint_drains() {
 #[test]
 fn two_signals_stop_at_once() {
     stopped_by(&[libc::SIGINT, libc::SIGINT]);
+}
+
+/// Rows go to three kinds of outputs; `rows` is how many.
+fn outputs(rows: &str) -> String {
+    format!(
+        r#"Graph(name: "killed", params: {{ "rows": {rows} }}, nodes: {{
+            "rows": Generate(shape: Counter, rows: "${{rows}}"),
+            "once": Dedup(input: "rows", keys: ["n"], keep: Any),
+            "seen": Stdout(input: "once", format: Ndjson),
+            "kept": Files(input: "rows", path: "out/kept", format: Csv(header: false), roll: (rows: 100000)),
+            "loaded": Warehouse(input: "rows", connection: "db", table: "rows", mode: Replace),
+            "bad": Null(input: "loaded.errors"),
+        }})"#
+    )
+}
+
+#[test]
+fn a_killed_run_publishes_nothing_and_the_next_one_clears_up() {
+    let place = Place::with(&outputs("1000000000"));
+    place.write("connections.ron", r#"Connections(profiles: {"local": {"db": Sqlite(path: "out/house.db")}})"#);
+    let run = place.start(&["run", "graph.ron", "--quiet", "--threads", "2", "--scratch", "scratch"]);
+    for _ in 0..200_000 {
+        run.line();
+    }
+    run.signal(libc::SIGKILL);
+    assert_eq!(run.wait().code, None);
+    place.nothing_published();
+    assert!(!place.path("out/house.db").exists());
+
+    place.selvedge(&["run", "graph.ron", "--quiet", "--set", "rows=1000", "--scratch", "scratch"]).code(0);
+    assert_eq!(place.published("out/kept").len(), 1000);
+    let db = rusqlite::Connection::open(place.path("out/house.db")).unwrap();
+    assert_eq!(db.query_row("select count(*) from rows", [], |r| r.get(0)), Ok(1000));
+    let mut left: Vec<String> =
+        place.files("out").iter().map(|f| f.file_name().unwrap().to_string_lossy().into_owned()).collect();
+    left.sort();
+    assert_eq!(left.iter().filter(|f| !f.starts_with("part-")).collect::<Vec<_>>(), ["_selvedge.json", "house.db"]);
+    assert!(place.files("scratch").is_empty(), "{:?}", place.files("scratch"));
 }
 
 /// Time that the process has spent on a processor, in ticks of 10 ms.

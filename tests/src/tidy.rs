@@ -139,10 +139,11 @@ fn arrows_between_crates_run_one_way() {
 fn every_node_is_in_its_crates_list() {
     let mut bad = vec![];
     let mut nodes = 0;
-    for file in files(&top().join("runtime"), "rs") {
+    // Other crates have kinds of their own for tests and benchmarks, which no graph is to name.
+    let crates = MAY_KNOW.iter().filter(|(_, may)| *may == NODE).filter_map(|(name, _)| name.strip_prefix("selvedge-"));
+    for file in crates.flat_map(|name| files(&top().join("runtime").join(name).join("src"), "rs")) {
         let text = read(&file);
-        let implemented = text.split("#[cfg(test)]").next().unwrap_or_default();
-        for line in implemented.lines() {
+        for line in text.lines() {
             let Some(name) = line.strip_prefix("impl Kind for ").and_then(|l| l.split([' ', '{']).next()) else {
                 continue;
             };

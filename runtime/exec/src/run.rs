@@ -21,8 +21,10 @@ use std::time::{Instant, SystemTime, UNIX_EPOCH};
 /// Rows and bytes that sources aim at for a batch.
 const BATCH_ROWS: usize = 8192;
 const BATCH_BYTES: usize = 4 << 20;
-/// What the process needs besides queues and state: code, readers' and writers' buffers, batches at work.
-const OVERHEAD: u64 = 128 << 20;
+/// What the process needs besides queues and state: for itself, and for each thread (buffers of readers and writers, batches
+/// at work, what the allocator keeps). Measured on the benchmark graphs, which have 4 to 10 threads.
+const PROCESS_BYTES: u64 = 112 << 20;
+const THREAD_BYTES: u64 = 21 << 20;
 /// A queue below this holds less than a batch of the usual kind; one above it only adds latency.
 const QUEUE_BYTES: std::ops::RangeInclusive<u64> = (256 << 10)..=(8 << 20);
 
@@ -147,7 +149,8 @@ struct Budget {
 
 impl Budget {
     fn new(memory: u64, plan: &Plan, schedule: &Schedule) -> Budget {
-        let left = memory.saturating_sub(OVERHEAD).max(memory / 4);
+        let threads: usize = schedule.stages.iter().map(|s| s.instances).sum();
+        let left = memory.saturating_sub(PROCESS_BYTES + THREAD_BYTES * threads as u64).max(memory / 4);
         let queues: usize = schedule
             .stages
             .iter()

@@ -54,6 +54,18 @@ impl Shape {
         }
     }
 
+    /// As a table of a database is named.
+    pub fn table(self) -> &'static str {
+        match self {
+            Shape::Counter => "counter",
+            Shape::Inventory => "inventory",
+            Shape::IriPos => "iri_pos",
+            Shape::NumeratorReceipts => "numerator_receipts",
+            Shape::Customers => "customers",
+            Shape::Orders => "orders",
+        }
+    }
+
     /// One line for a list of shapes.
     pub fn about(self) -> &'static str {
         match self {

@@ -177,7 +177,8 @@ fn named_once(names: &[Column], problems: &mut Problems) {
 fn order_of(by: Spanned<By>, whole: bool, schema: &Schema) -> std::result::Result<Vec<usize>, Problems> {
     let mut problems = Problems::default();
     // A single name stands where the whole value does.
-    let placed = |c: &Column| if c.span == Default::default() { Column::new(c.value.clone(), by.span) } else { c.clone() };
+    let placed =
+        |c: &Column| if c.span == Default::default() { Column::new(c.value.clone(), by.span) } else { c.clone() };
     let names: Vec<Column> = by.value.0.iter().map(placed).collect();
     if names.is_empty() {
         problems.push(Problem::error(by.span, "expected at least one column to choose by"));

@@ -149,15 +149,19 @@ Parallel, by the hash of the keys. Rows come out in no particular order.";
         let mut keys: Vec<(usize, usize)> = vec![];
         for on in &config.on.value {
             // A single name stands where the whole value does.
-            let placed = |c: &Column| Column::new(c.value.clone(), if c.span == Default::default() { on.span } else { c.span });
+            let placed =
+                |c: &Column| Column::new(c.value.clone(), if c.span == Default::default() { on.span } else { c.span });
             let (a, b) = (placed(&on.0), placed(&on.1));
             let in_left = problems.take(column(&left, &a).map_err(|p| of_input(p, "left")));
             let in_right = problems.take(column(&right, &b).map_err(|p| of_input(p, "right")));
             let (Some(l), Some(r)) = (in_left, in_right) else { continue };
             let (lt, rt) = (left.field(l).data_type(), right.field(r).data_type());
             if lt != rt {
-                let message = format!("key columns must be of one type, but `{a}` of left is {lt} and `{b}` of right is {rt}");
-                problems.push(Problem::error(on.span, message).help("cast one of them first with SchemaEdit(edits: [Cast(…)])"));
+                let message =
+                    format!("key columns must be of one type, but `{a}` of left is {lt} and `{b}` of right is {rt}");
+                problems.push(
+                    Problem::error(on.span, message).help("cast one of them first with SchemaEdit(edits: [Cast(…)])"),
+                );
             } else if let Err(e) = RowHasher::new(&left, &[l]) {
                 problems.push(Problem::error(on.span, e.message));
             }
@@ -226,7 +230,8 @@ impl Work {
         let rows = build.rows();
         // The rows themselves are in the partitions' reservation until they are here.
         let table = Table::bytes_for(rows);
-        table + build.held() <= floor(&self.task) || (table + build.held() <= self.reservation.share() && self.reservation.try_resize(table))
+        table + build.held() <= floor(&self.task)
+            || (table + build.held() <= self.reservation.share() && self.reservation.try_resize(table))
     }
 
     /// Joins one part of each input; `parent`: right rows of the part that this one was split off.

@@ -18,7 +18,7 @@ mod schedule;
 mod unordered;
 
 pub use catalogue::Catalogue;
-pub use plan::{Edge, Node, Plan, PortOut, plan};
+pub use plan::{Edge, Node, Plan, PortOut, plan, plan_loaded};
 pub use schedule::{Delivery, Machine, Schedule, Stage, schedule};
 
 #[cfg(test)]

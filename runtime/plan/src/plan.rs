@@ -14,7 +14,7 @@ use selvedge_node::{
     errors_schema,
 };
 use selvedge_ron::Severity;
-use selvedge_spec::{ConnectionSpec, Spec};
+use selvedge_spec::{ConnectionSpec, Loaded, NodeSpec, Spec};
 
 /// A checked graph, ready to be scheduled.
 pub struct Plan {
@@ -118,8 +118,39 @@ impl Connections for Profile<'_> {
 /// Checks a spec against the catalogue and builds every node. All problems of the graph come back at once, warnings among
 /// them.
 pub fn plan(spec: &Spec, catalogue: &Catalogue) -> Result<Plan, Problems> {
+    plan_but(spec, catalogue, &Problems::default())
+}
+
+/// Plans a graph that was loaded. Where its text has errors, the nodes without any are checked all the same, so that those of
+/// the text do not hide all others. Warnings of the load are among the problems, or among those of the plan.
+pub fn plan_loaded(loaded: &Loaded, catalogue: &Catalogue) -> Result<Plan, Problems> {
+    let mut found = Problems([loaded.errors.0.as_slice(), &loaded.warnings].concat());
+    match &loaded.spec {
+        Some(spec) if loaded.errors.0.is_empty() => match plan(spec, catalogue) {
+            Ok(mut plan) => {
+                plan.warnings.splice(0..0, found.0);
+                return Ok(plan);
+            }
+            Err(problems) => found.0.extend(problems.0),
+        },
+        // Outside of nodes, an error leaves open what the nodes would have been.
+        Some(spec) if loaded.errors.0.iter().all(|e| spec.nodes.iter().any(|n| lies_in(e, n))) => {
+            found.0.extend(plan_but(spec, catalogue, &loaded.errors).err().unwrap_or_default().0);
+        }
+        _ => {}
+    }
+    Err(found)
+}
+
+fn lies_in(problem: &Problem, node: &NodeSpec) -> bool {
+    problem.span.is_some_and(|p| p.file == node.span.file && node.span.start <= p.start && p.end <= node.span.end)
+}
+
+/// Plans a spec whose nodes are not to be looked into where `errors` lie in them.
+fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
-    let Resolved { mut shells, ties, read, meant } = resolve(spec, catalogue, &mut problems);
+    let broken = spec.nodes.iter().map(|n| errors.0.iter().any(|e| lies_in(e, n))).collect::<Vec<bool>>();
+    let Resolved { mut shells, ties, read, meant } = resolve(spec, catalogue, &broken, &mut problems);
     let order = order(&shells, &ties, &mut problems);
     let connections = Profile(&spec.connections);
 
@@ -150,16 +181,21 @@ pub fn plan(spec: &Spec, catalogue: &Catalogue) -> Result<Plan, Problems> {
             base: &spec.nodes[n].base,
             connections: &connections,
         };
-        let result = config.build(&site, &inputs).and_then(|b| is_whole(shell, &inputs, b));
+        let result = guarded(|| config.build(&site, &inputs))
+            .unwrap_or_else(|panic| Err(mistake(&shell.kind, shell.span, &panic).into()))
+            .and_then(|b| is_whole(shell, &inputs, b));
         let silent = matches!(&result, Err(p) if !p.has_errors());
         if let Some(b) = problems.take(result) {
             built[n] = Some((inputs, b));
         } else if silent {
-            problems.push(mistake(shell, "it cannot be built and does not say why"));
+            problems.push(mistake(&shell.kind, shell.span, "it cannot be built and does not say why"));
         }
     }
 
-    unread(&shells, &read, &meant, &mut problems);
+    // Who knows what a broken node was to read.
+    if !broken.contains(&true) {
+        unread(&shells, &read, &meant, &mut problems);
+    }
     if spec.nodes.is_empty() {
         problems.push(Problem::nowhere(format!("the graph `{}` has no nodes", spec.name)));
     }
@@ -239,21 +275,33 @@ fn port_name(shell: &Shell, port: usize) -> String {
 fn is_whole(shell: &Shell, inputs: &[Input], built: Built) -> Result<Built, Problems> {
     let (said, made) = (shell.output_ports.len(), built.outputs.len());
     if said != made {
-        return Err(mistake(shell, &format!("it has {said} output ports, but gives {made} schemas")).into());
+        return Err(
+            mistake(&shell.kind, shell.span, &format!("it has {said} output ports, but gives {made} schemas")).into()
+        );
     }
     if let Partitioning::Keys(keys) = &built.partitioning {
         let known = keys.len() == inputs.len()
             && keys.iter().zip(inputs).all(|(keys, input)| keys.iter().all(|k| *k < input.schema.fields().len()));
         if !known {
-            return Err(mistake(shell, "its keys are not columns of its inputs").into());
+            return Err(mistake(&shell.kind, shell.span, "its keys are not columns of its inputs").into());
         }
     }
     Ok(built)
 }
 
-fn mistake(shell: &Shell, what: &str) -> Problem {
-    let problem = Problem::error(shell.span, format!("`{}` does not keep the contract of a node: {what}", shell.kind));
+/// What a kind did that no kind may do.
+pub(crate) fn mistake(kind: &str, span: Span, what: &str) -> Problem {
+    let problem = Problem::error(span, format!("`{kind}` does not keep the contract of a node: {what}"));
     problem.help("this is a mistake in the node, not in the graph; please report it")
+}
+
+/// A panic of a kind is its own mistake: the other nodes are still checked. `Err` says what it panicked with.
+pub(crate) fn guarded<T>(f: impl FnOnce() -> T) -> Result<T, String> {
+    std::panic::catch_unwind(std::panic::AssertUnwindSafe(f)).map_err(|panic| {
+        let text = panic.downcast_ref::<&str>().map(|s| s.to_string());
+        let text = text.or_else(|| panic.downcast_ref::<String>().cloned());
+        format!("it panicked: {}", text.as_deref().unwrap_or("without a message"))
+    })
 }
 
 /// Every output must be read, or thrown away by name: an output that nobody reads is where rows disappear.

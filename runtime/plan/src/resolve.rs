@@ -1,5 +1,6 @@
 //! Names to indices: kinds are looked up, configs typed, inputs tied to the ports they mean. No schema is known yet.
 
+use crate::plan::{guarded, mistake};
 use crate::{Catalogue, Edge};
 use selvedge_node::{ERRORS_PORT, ErasedConfig, Inputs, Ports, Problem, Problems, Role, Span};
 use selvedge_ron::similar;
@@ -44,10 +45,12 @@ pub(crate) struct Resolved {
 /// The port of an edge whose end is not known; such a graph is never run.
 const SOMEWHERE: usize = usize::MAX;
 
-pub(crate) fn resolve(spec: &Spec, catalogue: &Catalogue, problems: &mut Problems) -> Resolved {
+/// Nodes that are `broken` are there to be named, but nothing is known of them.
+pub(crate) fn resolve(spec: &Spec, catalogue: &Catalogue, broken: &[bool], problems: &mut Problems) -> Resolved {
     let mut shells = Vec::with_capacity(spec.nodes.len());
     let mut wanted = Vec::with_capacity(spec.nodes.len());
-    for node in &spec.nodes {
+    for (node, broken) in spec.nodes.iter().zip(broken) {
+        let catalogue = (!broken).then_some(catalogue);
         let (shell, inputs) = shell(node, catalogue, problems);
         shells.push(shell);
         wanted.push(inputs);
@@ -86,8 +89,8 @@ pub(crate) fn resolve(spec: &Spec, catalogue: &Catalogue, problems: &mut Problem
     Resolved { shells, ties: ends.ties, read: ends.read, meant: ends.meant }
 }
 
-/// A node's kind and config, and the inputs that it wants, where they are to be looked at.
-fn shell(node: &NodeSpec, catalogue: &Catalogue, problems: &mut Problems) -> (Shell, Option<Inputs>) {
+/// A node's kind and config, and the inputs that it wants, where they are to be looked at. Without a catalogue only its name.
+fn shell(node: &NodeSpec, catalogue: Option<&Catalogue>, problems: &mut Problems) -> (Shell, Option<Inputs>) {
     let has_input = !node.inputs.is_empty();
     let mut shell = Shell {
         name: node.name.value.clone(),
@@ -99,13 +102,15 @@ fn shell(node: &NodeSpec, catalogue: &Catalogue, problems: &mut Problems) -> (Sh
         shaped: false,
         config: None,
     };
+    let Some(catalogue) = catalogue else { return (shell, None) };
     let Some((kind, fits)) = catalogue.find(&node.kind, has_input) else {
         problems.push(catalogue.unknown(&node.kind, node.kind.span));
         return (shell, None);
     };
     shell.role = kind.role();
-    let config = problems.take(kind.parse(&node.body));
-    let ports = config.as_ref().map(|c| c.ports());
+    let parsed = guarded(|| kind.parse(&node.body).map(|config| (config.ports(), config)));
+    let parsed = parsed.unwrap_or_else(|panic| Err(mistake(&node.kind, node.kind.span, &panic)));
+    let (ports, config) = problems.take(parsed).unzip();
     if let (false, Some(input)) = (fits, node.inputs.first()) {
         let problem = Problem::error(input.node.span, format!("`{}` is a source and takes no input", node.kind));
         problems.push(problem.help("remove `input`"));
@@ -219,7 +224,7 @@ struct Ends<'a> {
 impl Ends<'_> {
     /// The node and output port that an input names, which is read from now on.
     fn find(&mut self, input: &InputSpec, spec: &Spec, shells: &[Shell]) -> Result<(usize, usize), Problem> {
-        let Some(&from) = self.by_name.get(input.node.as_str()) else { return Err(self.unknown(&input, spec)) };
+        let Some(&from) = self.by_name.get(input.node.as_str()) else { return Err(self.unknown(input, spec)) };
         let shell = &shells[from];
         let port = match &input.output {
             Some(port) if port.value == ERRORS_PORT => shell.output_ports.len(),

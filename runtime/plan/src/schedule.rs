@@ -13,6 +13,10 @@ pub struct Machine {
     pub threads: usize,
 }
 
+/// How many nodes may stand behind one another on a thread. Each hands its rows on by a call, so that a chain is as deep as
+/// the thread's stack must be: one of some thousand nodes would overflow it.
+const CHAIN: usize = 64;
+
 /// How rows travel along an edge.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Delivery {
@@ -62,6 +66,8 @@ pub fn schedule(plan: &Plan, machine: Machine, splits: &dyn Fn(NodeIndex) -> Opt
 
     let mut stages: Vec<Stage> = vec![];
     let mut stage_of = vec![usize::MAX; graph.node_count()];
+    // Place of a node in its chain.
+    let mut depth = vec![1; graph.node_count()];
     // Whether the rows that leave a node come in an order that must be kept.
     let mut ordered = vec![false; graph.node_count()];
 
@@ -81,11 +87,12 @@ pub fn schedule(plan: &Plan, machine: Machine, splits: &dyn Fn(NodeIndex) -> Opt
         let keeps = matches!(node.work, Work::Map(_)) || node.partitioning == Partitioning::InOrder;
         ordered[n.index()] = node.ordered || (input_ordered && keeps);
 
-        let chain = first.filter(|_| only && chains(node)).map(|e| stage_of[e.source().index()]);
-        match chain.filter(|&s| stages[s].instances == instances) {
-            Some(s) => {
-                stages[s].nodes.push(n);
-                stage_of[n.index()] = s;
+        let chain = first.map(|e| e.source().index()).filter(|before| only && chains(node) && depth[*before] < CHAIN);
+        match chain.filter(|before| stages[stage_of[*before]].instances == instances) {
+            Some(before) => {
+                stages[stage_of[before]].nodes.push(n);
+                stage_of[n.index()] = stage_of[before];
+                depth[n.index()] = depth[before] + 1;
             }
             None => {
                 stage_of[n.index()] = stages.len();

@@ -6,17 +6,18 @@ mod printed;
 mod scheduled;
 mod wrong;
 
-use crate::{Catalogue, Plan, plan};
+use crate::{Catalogue, Plan, plan_loaded};
 use selvedge_node::Problems;
-use selvedge_spec::{Options, Sources, load};
+use selvedge_spec::{Options, Sources, load_partly};
 use std::collections::BTreeMap;
 use std::path::Path;
 
 /// The plan of a graph file's text, or all that is wrong with it.
 fn read(text: &str) -> (Sources, Result<Plan, Problems>) {
     let files = BTreeMap::from([("graph.ron".into(), text.to_string())]);
-    let (sources, spec, _) = load(&files, Path::new("graph.ron"), &Options::default());
-    (sources, spec.and_then(|spec| plan(&spec, &Catalogue::new(kinds::kinds()))))
+    let loaded = load_partly(&files, Path::new("graph.ron"), &Options::default());
+    let plan = plan_loaded(&loaded, &Catalogue::new(kinds::kinds()));
+    (loaded.sources, plan)
 }
 
 /// The plan of a graph with these nodes.

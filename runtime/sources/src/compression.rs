@@ -96,7 +96,8 @@ impl Input {
             _ if file.metadata().is_ok_and(|m| m.len() == 0) => Box::new(io::empty()),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(file))),
             Compression::Zstd => Box::new(
-                zstd::stream::read::Decoder::with_buffer(buffered(file)).map_err(|e| Error::io("unpacking", name, &e))?,
+                zstd::stream::read::Decoder::with_buffer(buffered(file))
+                    .map_err(|e| Error::io("unpacking", name, &e))?,
             ),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(file))),
             Compression::Snappy => snappy(file).map_err(|e| Error::io("reading", name, &e))?,

@@ -126,7 +126,7 @@ enum Ragged {
     /// It goes to `errors`.
     #[default]
     Reject,
-    /// The missing values are null.
+    /// The missing values are null, and the row is reported as altered.
     Null,
 }
 
@@ -173,7 +173,47 @@ impl Kind for Files {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Source;
     const ABOUT: &'static str = "reads CSV, NDJSON, Parquet and Arrow files from a folder";
-    const DOCS: &'static str = include_str!("files.md");
+    const DOCS: &'static str = r#"Reads files from a folder, many in parallel, and one large CSV or NDJSON file in parallel parts. Rows of one file keep their
+order within a part; parts and files are read side by side.
+
+### CSV
+RFC 4180 in UTF-8 (a byte order mark is skipped), lines ended by LF or CRLF. Blank lines are no rows. All columns are text unless
+`schema` or `infer` says otherwise.
+
+- Columns are found by their names in the header, so files may have them in different orders. A declared `schema` picks columns:
+  others are not read. Without a schema all files must have the same columns. With `header: false` a schema names the
+  fields by position; without one they are `column_1`, `column_2`, ….
+- An empty field is null, quoted or not, as in Spark. `nulls: ["", "NA"]` adds to that, `nulls: []` keeps empty texts.
+- A quote opens a field only as its first character; anywhere else in an unquoted field it is a letter (`5" pan`).
+- `escape`, `comment` and `trim` are read byte by byte, and a file by one thread. With `quote: None` a large file is cut into
+  parts without looking for quotes first.
+
+### NDJSON
+One JSON object a line; blank lines are no rows. Without a schema the first lines of up to 100 files tell the columns: a field with
+numbers and texts is text, a field that is always null is text. Nested objects and lists become structs and lists. Fields that
+are no column are not read (`unknown_fields: Reject` sends such rows to `errors`); the plan's notes name those seen in the sample.
+Missing commas and repeated commas are tolerated. Inside nested values, a number with a fraction loses it where the schema has a whole
+number.
+
+### Types
+Declared types are cast from the text as Spark does with ANSI off (`" 12 "`, `12.7` as Int32 is 12, `1,204` cannot be read). What
+cannot be read is rejected; `on_error: Null` makes it null, which is what Spark does, and reports the row as altered (`null by cast: qty`);
+`Fail` stops the run. Guessed whole numbers
+are read strictly: a fraction is rejected, not cut off.
+
+### Parquet and Arrow
+Columns that are not wanted are not read. All files must have the same columns with the same types. Dictionaries, views and large offsets
+become plain text, binary and lists. A declared `schema` picks columns and must have their types.
+
+### Reasons of rejected rows
+`csv.columns` (wrong number of fields), `csv.utf8`, `csv.quote` (text behind a closing quote, or a quote never closed),
+`csv.record_too_long`, `ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`, `cast` (CSV: a text
+that its column's type cannot take). The message starts with `file:line`; `rawData` has the line, at most 64 KiB of it, or for `cast`
+the row as JSON. `ragged: Null` reports rows as altered: `missing fields became null`.
+
+### Failures
+A packed file that is cut off or damaged, and a Parquet or Arrow file that is, fails the run after the rows before the damage.
+"#;
     const EXAMPLE: &'static str = r#"Files(
     connection: "lake",
     path: "raw/inventory/*.csv.gz",
@@ -283,8 +323,11 @@ impl Check for Spanned<Format> {
 fn packed(config: &Config) -> std::result::Result<(), Problem> {
     let seeks = matches!(*config.format, Format::Parquet | Format::Arrow);
     if seeks && !matches!(config.compression, Compression::Auto | Compression::Uncompressed) {
-        return Err(Problem::error(config.format.span, "this format cannot be read through a compression of the whole file")
-            .help("leave `compression` out: the format has its own inside"));
+        return Err(Problem::error(
+            config.format.span,
+            "this format cannot be read through a compression of the whole file",
+        )
+        .help("leave `compression` out: the format has its own inside"));
     }
     Ok(())
 }
@@ -294,8 +337,11 @@ fn root(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem> {
     let Some(name) = &config.connection else { return Ok(site.base.to_path_buf()) };
     let connection = site.connection(name)?;
     if connection.kind != "Folder" {
-        return Err(Problem::error(name.span, format!("Files needs a connection of the kind Folder, but `{name}` is {}", connection.kind))
-            .help("name another connection, or read this one with the node for its kind"));
+        return Err(Problem::error(
+            name.span,
+            format!("Files needs a connection of the kind Folder, but `{name}` is {}", connection.kind),
+        )
+        .help("name another connection, or read this one with the node for its kind"));
     }
     let folder: Folder = connection.config()?;
     Ok(connection.base.join(folder.path))

@@ -66,7 +66,9 @@ fn guarded<T>(file: &Found, work: impl FnOnce() -> std::result::Result<T, ArrowE
 }
 
 fn damaged(file: &Found, why: &str) -> Error {
-    let why = ["Ipc error: ", "Parser error: ", "Io error: "].iter().fold(why, |why, prefix| why.strip_prefix(prefix).unwrap_or(why));
+    let why = ["Ipc error: ", "Parser error: ", "Io error: "]
+        .iter()
+        .fold(why, |why, prefix| why.strip_prefix(prefix).unwrap_or(why));
     Error::data(format!("{} is no whole Arrow file: {why}", file.name)).help("fetch or write the file again")
 }
 
@@ -275,7 +277,14 @@ impl StreamReader {
     fn open(file: &Found) -> Result<StreamReader> {
         let input = Input::whole(&file.path, &file.name, Compression::Uncompressed)?;
         let file = file.clone();
-        Ok(StreamReader { file, input, decoder: StreamDecoder::new(), buffer: Buffer::default(), first: None, ended: false })
+        Ok(StreamReader {
+            file,
+            input,
+            decoder: StreamDecoder::new(),
+            buffer: Buffer::default(),
+            first: None,
+            ended: false,
+        })
     }
 
     /// The schema; the stream may have to be read as far as its first batch.

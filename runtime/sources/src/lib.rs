@@ -7,6 +7,8 @@
 //!  output.rs  what is sent                               lines.rs        line numbers of ranges
 //! ```
 
+#[cfg(test)]
+mod columnar_tests;
 mod compression;
 mod csv;
 mod files;
@@ -14,6 +16,7 @@ mod ipc;
 mod lines;
 mod ndjson;
 mod output;
+mod overlong;
 mod parquet;
 mod paths;
 mod plain;

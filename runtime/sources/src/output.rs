@@ -15,14 +15,19 @@ pub struct Output {
 }
 
 impl Output {
-    pub fn new(read: &Schema, file_name: Option<&Column>, row_number: Option<&Column>) -> std::result::Result<Output, Problems> {
+    pub fn new(
+        read: &Schema,
+        file_name: Option<&Column>,
+        row_number: Option<&Column>,
+    ) -> std::result::Result<Output, Problems> {
         let mut problems = Problems::default();
         let mut fields: Vec<Field> = read.fields().iter().map(|f| f.as_ref().clone()).collect();
         for (name, ty) in [(file_name, DataType::Utf8), (row_number, DataType::Int64)] {
             let Some(name) = name else { continue };
             if fields.iter().any(|f| f.name() == name.as_str()) {
                 problems.push(
-                    Problem::error(name.span, format!("there is a column `{name}` already")).help("choose another name"),
+                    Problem::error(name.span, format!("there is a column `{name}` already"))
+                        .help("choose another name"),
                 );
             }
             fields.push(Field::new(name.value.clone(), ty, false));
@@ -35,7 +40,13 @@ impl Output {
     }
 
     /// The batch to send. `numbers`: the row numbers, where they are wanted.
-    pub fn batch(&self, mut columns: Vec<ArrayRef>, rows: usize, file: &str, numbers: Option<ArrayRef>) -> Result<RecordBatch> {
+    pub fn batch(
+        &self,
+        mut columns: Vec<ArrayRef>,
+        rows: usize,
+        file: &str,
+        numbers: Option<ArrayRef>,
+    ) -> Result<RecordBatch> {
         if self.file_name {
             columns.push(Arc::new(repeated(file, rows)));
         }
@@ -48,5 +59,9 @@ impl Output {
 /// One text for all rows.
 fn repeated(text: &str, rows: usize) -> StringArray {
     let offsets: Vec<i32> = (0..=rows).map(|row| (row * text.len()) as i32).collect();
-    StringArray::new(OffsetBuffer::new(ScalarBuffer::from(offsets)), Buffer::from_vec(text.repeat(rows).into_bytes()), None)
+    StringArray::new(
+        OffsetBuffer::new(ScalarBuffer::from(offsets)),
+        Buffer::from_vec(text.repeat(rows).into_bytes()),
+        None,
+    )
 }

@@ -37,7 +37,8 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
     let names = wanted.iter().map(|&i| merged.field(i).name().clone()).collect();
     let groups: usize = files.iter().map(|(_, footer)| footer.metadata().num_row_groups()).sum();
     let rows: i64 = files.iter().map(|(_, footer)| footer.metadata().file_metadata().num_rows()).sum();
-    let source = ParquetSource { files, names: Arc::new(names), output: output.clone(), split_bytes: request.split_bytes };
+    let source =
+        ParquetSource { files, names: Arc::new(names), output: output.clone(), split_bytes: request.split_bytes };
     let notes = vec![format!("{groups} row groups, {rows} rows")];
     Ok(Plan { output, source: Box::new(source), may_reject: false, notes, warnings: vec![] })
 }
@@ -61,7 +62,9 @@ fn footer(file: &Found) -> Result<ArrowReaderMetadata> {
 fn guarded<T>(file: &Found, work: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(ParquetError::External(e))) if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.raw_os_error().is_some()) => {
+        Ok(Err(ParquetError::External(e)))
+            if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.raw_os_error().is_some()) =>
+        {
             Err(Error::world(format!("reading {}: {e}", file.name)))
         }
         Ok(Err(e)) => Err(damaged(file, &e.to_string())),
@@ -70,7 +73,8 @@ fn guarded<T>(file: &Found, work: impl FnOnce() -> std::result::Result<T, Parque
 }
 
 fn damaged(file: &Found, why: &str) -> Error {
-    let why = ["Parquet error: ", "EOF: ", "Arrow: "].iter().fold(why, |why, prefix| why.strip_prefix(prefix).unwrap_or(why));
+    let why =
+        ["Parquet error: ", "EOF: ", "Arrow: "].iter().fold(why, |why, prefix| why.strip_prefix(prefix).unwrap_or(why));
     Error::data(format!("{} is no whole Parquet file: {why}", file.name)).help("fetch or write the file again")
 }
 
@@ -88,7 +92,8 @@ impl Source for ParquetSource {
         for (file, footer) in &self.files {
             let mut first_row = 0;
             for groups in runs(footer.metadata().row_groups(), self.split_bytes) {
-                let rows: i64 = footer.metadata().row_groups()[groups.clone()].iter().map(RowGroupMetaData::num_rows).sum();
+                let rows: i64 =
+                    footer.metadata().row_groups()[groups.clone()].iter().map(RowGroupMetaData::num_rows).sum();
                 splits.push(Box::new(ParquetSplit {
                     file: file.clone(),
                     footer: footer.clone(),
@@ -195,7 +200,11 @@ pub fn pick(batch: &RecordBatch, names: &[String], schema: &Schema) -> Result<Ve
         let Some(column) = batch.column_by_name(name) else {
             return Err(Error::data(format!("the column `{name}` is gone since the graph was planned")));
         };
-        columns.push(if column.data_type() == field.data_type() { column.clone() } else { cast(column, field.data_type())? });
+        columns.push(if column.data_type() == field.data_type() {
+            column.clone()
+        } else {
+            cast(column, field.data_type())?
+        });
     }
     Ok(columns)
 }

@@ -70,7 +70,9 @@ pub fn find(root: &Path, paths: &Spanned<Paths>, missing_is_fine: bool) -> Resul
         }
     }
     if paths.value.0.is_empty() {
-        problems.push(Problem::error(paths.span, "no path is given").help("name a file, a folder or a glob such as `raw/*.csv`"));
+        problems.push(
+            Problem::error(paths.span, "no path is given").help("name a file, a folder or a glob such as `raw/*.csv`"),
+        );
     }
     problems.or(found.into_values().collect())
 }
@@ -86,15 +88,21 @@ fn find_one(root: &Path, path: &str, at: Span) -> Result<Vec<Found>, Problem> {
                 Err(e) if e.kind() == std::io::ErrorKind::NotFound => return Ok(vec![]),
                 Err(e) => return Err(unreadable(at, folder, &e)),
             };
+            // A pipe gives its bytes once; here a file is opened to be looked at, and again for each of its parts.
+            if !about.is_dir() && !about.is_file() {
+                return Err(Problem::error(at, format!("`{path}` is neither a file nor a folder"))
+                    .help("write what comes out of a pipe or device to a file first"));
+            }
             if !about.is_dir() {
                 return Ok(vec![Found { path: start, name: slashes(folder), bytes: about.len() }]);
             }
         }
         Some(pattern) => {
-            let glob = GlobBuilder::new(pattern).literal_separator(true).empty_alternates(true).build().map_err(|e| {
-                Problem::error(at, format!("`{path}` is not a glob: {}", e.kind()))
-                    .help("`*` is any part of a name, `**` any folders, `{a,b}` one of two; `[*]` is a star itself")
-            })?;
+            let glob =
+                GlobBuilder::new(pattern).literal_separator(true).empty_alternates(true).build().map_err(|e| {
+                    Problem::error(at, format!("`{path}` is not a glob: {}", e.kind()))
+                        .help("`*` is any part of a name, `**` any folders, `{a,b}` one of two; `[*]` is a star itself")
+                })?;
             walk.glob = Some(glob.compile_matcher());
             walk.hidden = pattern.rsplit('/').next().is_some_and(is_hidden);
             walk.recursive = pattern.contains('/');
@@ -130,7 +138,8 @@ impl Walk {
             if is_hidden(&own) && !self.hidden {
                 continue;
             }
-            let join = |to: &str| if to.is_empty() { own.clone() } else { format!("{}/{own}", to.trim_end_matches('/')) };
+            let join =
+                |to: &str| if to.is_empty() { own.clone() } else { format!("{}/{own}", to.trim_end_matches('/')) };
             let (name, below) = (join(name), join(below));
             // A link that leads nowhere is no file.
             let Ok(about) = std::fs::metadata(entry.path()) else { continue };
@@ -140,7 +149,7 @@ impl Walk {
                 if self.recursive && (!linked || real.is_some_and(|real| self.seen.insert(real))) {
                     self.folder(&entry.path(), &name, &below)?;
                 }
-            } else if self.glob.as_ref().is_none_or(|glob| glob.is_match(&below)) {
+            } else if about.is_file() && self.glob.as_ref().is_none_or(|glob| glob.is_match(&below)) {
                 self.found.push(Found { path: entry.path(), name, bytes: about.len() });
             }
         }
@@ -194,14 +203,21 @@ fn missing(root: &Path, path: &str, at: Span) -> Problem {
     }
     let shown = root.join(known);
     let names: Vec<String> = std::fs::read_dir(&shown)
-        .map(|entries| entries.flatten().filter_map(|e| e.file_name().into_string().ok()).filter(|n| !is_hidden(n)).collect())
+        .map(|entries| {
+            entries.flatten().filter_map(|e| e.file_name().into_string().ok()).filter(|n| !is_hidden(n)).collect()
+        })
         .unwrap_or_default();
     let problem = Problem::error(
         at,
-        if pattern.is_some() { format!("no file matches `{path}`") } else { format!("there is no file or folder `{path}`") },
+        if pattern.is_some() {
+            format!("no file matches `{path}`")
+        } else {
+            format!("there is no file or folder `{path}`")
+        },
     );
     // What was looked for there: the file, or the first folder on the way that is missing.
-    let wanted = folder.strip_prefix(known).ok().and_then(|rest| rest.iter().next()).and_then(|p| p.to_str()).unwrap_or(last);
+    let wanted =
+        folder.strip_prefix(known).ok().and_then(|rest| rest.iter().next()).and_then(|p| p.to_str()).unwrap_or(last);
     let near = selvedge_ron::similar(wanted, names.iter().map(String::as_str));
     if !near.is_empty() {
         return problem.help(format!("`{}` has {}", shown.display(), listed(&near)));
@@ -229,7 +245,15 @@ mod tests {
 
     fn lake() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
-        for name in ["raw/a.csv", "raw/b.csv", "raw/c.json", "raw/2024/01/d.csv", "raw/_SUCCESS", "raw/.a.csv.crc", "raw/_x/e.csv"] {
+        for name in [
+            "raw/a.csv",
+            "raw/b.csv",
+            "raw/c.json",
+            "raw/2024/01/d.csv",
+            "raw/_SUCCESS",
+            "raw/.a.csv.crc",
+            "raw/_x/e.csv",
+        ] {
             let path = folder.path().join(name);
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, "x").unwrap();
@@ -265,7 +289,10 @@ mod tests {
     fn what_is_missing_is_said() {
         let lake = lake();
         let problem = |path: &str| names(lake.path(), &[path]).unwrap_err();
-        assert_eq!(problem("raw/*.parquet"), "no file matches `raw/*.parquet` (`ROOT/raw` has `2024`, `a.csv`, `b.csv`, `c.json`)");
+        assert_eq!(
+            problem("raw/*.parquet"),
+            "no file matches `raw/*.parquet` (`ROOT/raw` has `2024`, `a.csv`, `b.csv`, `c.json`)"
+        );
         assert_eq!(problem("raw/c.jsonl"), "there is no file or folder `raw/c.jsonl` (`ROOT/raw` has `c.json`)");
         assert_eq!(problem("row/x/*.csv"), "no file matches `row/x/*.csv` (`ROOT/` has `raw`)");
         assert!(problem("raw/[.csv").starts_with("`raw/[.csv` is not a glob"), "{}", problem("raw/[.csv"));

@@ -93,9 +93,15 @@ impl Request<'_> {
                         Ok(field) if *field.data_type() != ty.arrow() => problems.push(
                             Problem::error(
                                 ty.span,
-                                format!("column `{name}` is declared as {}, but is {} in {file}", ty.arrow(), field.data_type()),
+                                format!(
+                                    "column `{name}` is declared as {}, but is {} in {file}",
+                                    ty.arrow(),
+                                    field.data_type()
+                                ),
                             )
-                            .help("declare it as it is, or leave the schema out, and cast it afterwards with SchemaEdit"),
+                            .help(
+                                "declare it as it is, or leave the schema out, and cast it afterwards with SchemaEdit",
+                            ),
                         ),
                         Ok(_) => {}
                     }
@@ -107,7 +113,8 @@ impl Request<'_> {
         for (file, schema) in &schemas[1..] {
             for field in &mut merged {
                 match schema.field_with_name(field.name()) {
-                    Err(_) => problems.push(self.differs(format!("{file} has no column `{}`, but {first_name} has", field.name()))),
+                    Err(_) => problems
+                        .push(self.differs(format!("{file} has no column `{}`, but {first_name} has", field.name()))),
                     Ok(other) if other.data_type() != field.data_type() => problems.push(self.differs(format!(
                         "column `{}` is {} in {file}, but {} in {first_name}",
                         field.name(),
@@ -119,7 +126,9 @@ impl Request<'_> {
             }
             for field in schema.fields() {
                 if first.field_with_name(field.name()).is_err() {
-                    problems.push(self.differs(format!("{file} has a column `{}` that {first_name} has not", field.name())));
+                    problems.push(
+                        self.differs(format!("{file} has a column `{}` that {first_name} has not", field.name())),
+                    );
                 }
             }
         }
@@ -127,6 +136,7 @@ impl Request<'_> {
     }
 
     fn differs(&self, what: String) -> Problem {
-        Problem::error(self.path_at, what).help("read files of different shape by nodes of their own, and join them with Union")
+        Problem::error(self.path_at, what)
+            .help("read files of different shape by nodes of their own, and join them with Union")
     }
 }

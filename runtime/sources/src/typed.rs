@@ -1,11 +1,11 @@
 //! Text columns become what the schema says they are.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter;
-use arrow::datatypes::DataType;
+use arrow::datatypes::{DataType, Field, Schema};
 use schemars::JsonSchema;
 use selvedge_cast::{Cast, from_text};
-use selvedge_node::{Error, Result};
+use selvedge_node::{Error, Out, Result};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -15,7 +15,7 @@ pub enum OnError {
     /// The row goes to `errors`.
     #[default]
     Reject,
-    /// The value becomes null, as in Spark.
+    /// The value becomes null, as in Spark, and its row is reported as altered.
     Null,
     /// The run stops.
     Fail,
@@ -73,6 +73,28 @@ pub struct Typed {
     pub kept: Option<BooleanArray>,
     /// For each row that did not stay, in order, its first bad column.
     pub bad: Vec<Bad>,
+    /// Columns, and in which rows their values became null because they could not be read.
+    nulled: Vec<(usize, BooleanArray)>,
+}
+
+impl Typed {
+    /// Tells of values that became null. `text` is how the rows came, `schema` has the columns' names.
+    pub fn report_nulled(&self, text: &[ArrayRef], schema: &Schema, out: &mut dyn Out) -> Result<()> {
+        if !self.nulled.is_empty() {
+            let batch = text_batch(text, schema)?;
+            for (column, rows) in &self.nulled {
+                out.altered_where(&format!("null by cast: {}", schema.field(*column).name()), &batch, rows);
+            }
+        }
+        Ok(())
+    }
+}
+
+/// The columns as they came, under their names.
+pub fn text_batch(text: &[ArrayRef], schema: &Schema) -> Result<RecordBatch> {
+    let field = |(column, field): (&ArrayRef, &Arc<Field>)| Field::new(field.name(), column.data_type().clone(), true);
+    let fields: Vec<Field> = text.iter().zip(schema.fields()).map(field).collect();
+    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), text.to_vec())?)
 }
 
 /// Reads the text of each column in its way.
@@ -89,7 +111,7 @@ pub fn typed(columns: &[ArrayRef], readings: &[Reading], on_error: OnError) -> R
         }
     }
     if on_error == OnError::Null || failed.is_empty() {
-        return Ok(Typed { columns: done, kept: None, bad: vec![] });
+        return Ok(Typed { columns: done, kept: None, bad: vec![], nulled: failed });
     }
     let rows = columns.first().map_or(0, |c| c.len());
     let first_bad = |row: usize| failed.iter().find(|(_, f)| f.value(row)).map(|(column, _)| *column);
@@ -100,7 +122,7 @@ pub fn typed(columns: &[ArrayRef], readings: &[Reading], on_error: OnError) -> R
     }
     let keep = BooleanArray::from(keep);
     let columns = done.iter().map(|c| filter(c, &keep)).collect::<std::result::Result<_, _>>()?;
-    Ok(Typed { columns, kept: Some(keep), bad })
+    Ok(Typed { columns, kept: Some(keep), bad, nulled: vec![] })
 }
 
 /// What to say of a bad value.

@@ -21,7 +21,8 @@ impl Loader<'_> {
             // Many graphs need none, in the default profile.
             Ok(None) if self.options.profile == crate::Options::default().profile => vec![],
             Ok(None) => {
-                let problem = Problem::nowhere(format!("no profile named `{}`: no {FILE} is found", self.options.profile));
+                let problem =
+                    Problem::nowhere(format!("no profile named `{}`: no {FILE} is found", self.options.profile));
                 self.problems.push(problem.help(format!("put a {FILE} beside the graph or in a folder above it")));
                 vec![]
             }

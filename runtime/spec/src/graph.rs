@@ -19,7 +19,8 @@ pub(crate) struct Graph {
 impl Graph {
     pub fn read(value: &Value, problems: &mut Problems) -> Option<Graph> {
         let fields = named(value, "Graph", "Graph(name: …, nodes: {…})", problems)?;
-        let mut graph = Graph { name: None, about: None, params: vec![], nodes: vec![], inputs: vec![], outputs: vec![] };
+        let mut graph =
+            Graph { name: None, about: None, params: vec![], nodes: vec![], inputs: vec![], outputs: vec![] };
         for field in fields {
             let value = &field.value;
             match field.name.as_str() {
@@ -48,7 +49,8 @@ pub(crate) fn named<'v>(value: &'v Value, name: &str, shape: &str, problems: &mu
     match &value.kind {
         ValueKind::Struct { name: Some(found), fields, .. } if found == name => return Some(fields),
         ValueKind::Tuple { name: Some(found), items, .. } if found == name && items.is_empty() => return Some(&[]),
-        ValueKind::Struct { name: Some(found), name_span, .. } | ValueKind::Tuple { name: Some(found), name_span, .. }
+        ValueKind::Struct { name: Some(found), name_span, .. }
+        | ValueKind::Tuple { name: Some(found), name_span, .. }
             if found != name =>
         {
             problems.push(
@@ -98,7 +100,8 @@ pub(crate) fn entries(value: &Value, what: &str, problems: &mut Problems) -> Vec
 
 fn list(value: &Value, problems: &mut Problems) -> Vec<Spanned<String>> {
     let ValueKind::List(items) = &value.kind else {
-        let problem = Problem::error(value.span, format!("expected a list of the inputs' names, found {}", value.what()));
+        let problem =
+            Problem::error(value.span, format!("expected a list of the inputs' names, found {}", value.what()));
         problems.push(problem.help("write inputs: [\"in\"]"));
         return vec![];
     };

@@ -77,8 +77,10 @@ impl Loader<'_> {
             };
             let inputs = self.targets(inputs, prefix, graph, &mut used);
             let body = body(&kind, fields, span);
-            self.drafts
-                .push(Draft { node: NodeSpec { name: full, kind, inputs: vec![], body, span, base: base.into() }, inputs });
+            self.drafts.push(Draft {
+                node: NodeSpec { name: full, kind, inputs: vec![], body, span, base: base.into() },
+                inputs,
+            });
         }
         let outputs: Vec<(String, Target)> = graph
             .outputs
@@ -94,7 +96,8 @@ impl Loader<'_> {
         }
         for input in graph.inputs.iter().filter(|i| !used.contains(&i.value) && !prefix.is_empty()) {
             let problem = Problem::error(input.span, format!("the input `{}` is never used", input.value));
-            self.problems.push(problem.help(format!("read it with `input: \"{INPUT}.{}\"`, or remove it", input.value)));
+            self.problems
+                .push(problem.help(format!("read it with `input: \"{INPUT}.{}\"`, or remove it", input.value)));
         }
     }
 
@@ -160,11 +163,14 @@ impl Loader<'_> {
                     include.params.retain(|(name, _)| check_name(name, "parameter", &mut self.problems));
                 }
                 "input" => include.inputs = self.inputs(&field.value),
-                name => self.problems.push(Problem::unknown(field.name_span, "field", name, ["path", "params", "input"])),
+                name => {
+                    self.problems.push(Problem::unknown(field.name_span, "field", name, ["path", "params", "input"]))
+                }
             }
         }
         if include.path.is_none() {
-            self.problems.push(Problem::error(kind.span, "`Include` has no field `path`").help("add `path: \"graph.ron\"`"));
+            self.problems
+                .push(Problem::error(kind.span, "`Include` has no field `path`").help("add `path: \"graph.ron\"`"));
         }
         include
     }
@@ -218,9 +224,8 @@ impl Loader<'_> {
             let known = graph.inputs.iter().map(|i| i.as_str());
             let problem = match port {
                 Some(port) => Problem::unknown(port.span, "input", port, known),
-                None if graph.inputs.is_empty() => {
-                    Problem::error(span, "the included graph has no inputs").help("declare them there: inputs: [\"in\"]")
-                }
+                None if graph.inputs.is_empty() => Problem::error(span, "the included graph has no inputs")
+                    .help("declare them there: inputs: [\"in\"]"),
                 None => Problem::error(span, "the included graph has several inputs")
                     .help("name them: input: {\"name\": \"node\"}"),
             };
@@ -240,7 +245,13 @@ impl Loader<'_> {
     }
 
     /// What a reference in `graph` means; notes the inputs that are used.
-    fn target(&mut self, reference: Reference, prefix: &str, graph: &Graph, used: &mut HashSet<String>) -> Option<Target> {
+    fn target(
+        &mut self,
+        reference: Reference,
+        prefix: &str,
+        graph: &Graph,
+        used: &mut HashSet<String>,
+    ) -> Option<Target> {
         if reference.node.value != INPUT {
             let node = Spanned::new(format!("{prefix}{}", reference.node.value), reference.node.span);
             return Some(Target::Node(Reference { node, ..reference }));

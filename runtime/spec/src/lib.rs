@@ -107,7 +107,27 @@ impl Options {
 ///
 /// Gives the files that were read, for [`render`]; the graph or all that is wrong with it; and warnings in either case.
 pub fn load(files: &dyn Files, path: &Path, options: &Options) -> (Sources, Result<Spec, Problems>, Vec<Problem>) {
+    let Loaded { sources, spec, errors, warnings } = load_partly(files, path, options);
+    let result = match spec {
+        Some(spec) if errors.0.is_empty() => Ok(spec),
+        _ => Err(errors),
+    };
+    (sources, result, warnings)
+}
+
+/// Like [`load`], but with what could be read of a graph that has errors, so that more of it can be checked.
+pub fn load_partly(files: &dyn Files, path: &Path, options: &Options) -> Loaded {
     loader::Loader::new(files, options).load(path)
+}
+
+/// What became of a graph file.
+#[derive(Debug)]
+pub struct Loaded {
+    pub sources: Sources,
+    /// The graph. Where there are errors, nodes that they lie in are incomplete, and what lies outside of any node may be missing.
+    pub spec: Option<Spec>,
+    pub errors: Problems,
+    pub warnings: Vec<Problem>,
 }
 
 #[cfg(test)]

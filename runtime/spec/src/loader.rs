@@ -3,7 +3,7 @@
 use crate::graph::Graph;
 use crate::include::{Draft, Instance};
 use crate::resolve::Scope;
-use crate::{Files, Options, Param, Sources, Spec};
+use crate::{Files, Loaded, Options, Param, Sources, Spec};
 use selvedge_ron::{FileId, Problem, Problems, Severity, Span, Value, ValueKind, parse};
 use std::collections::HashMap;
 use std::path::{Component, Path, PathBuf};
@@ -40,7 +40,7 @@ impl<'a> Loader<'a> {
         }
     }
 
-    pub fn load(mut self, path: &Path) -> (Sources, Result<Spec, Problems>, Vec<Problem>) {
+    pub fn load(mut self, path: &Path) -> Loaded {
         let spec = self.spec(path);
         let mut all = self.problems.0;
         // A graph that is included twice says everything twice.
@@ -48,11 +48,7 @@ impl<'a> Loader<'a> {
         all.dedup();
         let (warnings, errors): (Vec<Problem>, Vec<Problem>) =
             all.into_iter().partition(|p| p.severity == Severity::Warning);
-        let result = match spec {
-            Some(spec) if errors.is_empty() => Ok(spec),
-            _ => Err(Problems(errors)),
-        };
-        (self.sources, result, warnings)
+        Loaded { sources: self.sources, spec, errors: Problems(errors), warnings }
     }
 
     fn spec(&mut self, path: &Path) -> Option<Spec> {
@@ -74,7 +70,7 @@ impl<'a> Loader<'a> {
         let mut scope = Scope::new(&graph.params);
         self.set(&graph, &mut scope);
         let name = match &graph.name {
-            Some(name) => self.string(&mut scope, name, "the graph's name").unwrap_or_default(),
+            Some(name) => self.name(&mut scope, name).unwrap_or_default(),
             None => default_name(&path),
         };
         let about = match &graph.about {
@@ -140,20 +136,36 @@ impl<'a> Loader<'a> {
         for (name, _) in &graph.params {
             if !scope.is_used(name) {
                 let problem = Problem::warning(name.span, format!("the parameter `{}` is never used", name.value));
-                self.problems.push(problem.help(format!("write \"${{{}}}\" where it belongs, or remove it", name.value)));
+                self.problems
+                    .push(problem.help(format!("write \"${{{}}}\" where it belongs, or remove it", name.value)));
             }
         }
         graph
             .params
             .iter()
-            .filter_map(|(name, _)| Some(Param { name: name.value.clone(), value: self.param(scope, name, name.span, 0)? }))
+            .filter_map(|(name, _)| {
+                Some(Param { name: name.value.clone(), value: self.param(scope, name, name.span, 0)? })
+            })
             .collect()
+    }
+
+    /// The graph's name. Reports and what sources remember are kept in files of that name.
+    fn name(&mut self, scope: &mut Scope, value: &Value) -> Option<String> {
+        let name = self.string(scope, value, "the graph's name")?;
+        let bad = |c: char| c.is_control() || matches!(c, '/' | '\\');
+        if name.is_empty() || name.starts_with('.') || name.contains(bad) || name.len() > 200 {
+            let message = format!("`{}` is no name of a graph", name.escape_debug());
+            let help = "files are named after it: no `/`, `\\` or line end, no dot in front, at most 200 bytes";
+            self.problems.push(Problem::error(value.span, message).help(help));
+        }
+        Some(name)
     }
 
     fn string(&mut self, scope: &mut Scope, value: &Value, what: &str) -> Option<String> {
         let value = self.resolve(scope, value.clone(), 0);
         if value.as_str().is_none() {
-            self.problems.push(Problem::error(value.span, format!("expected {what} in quotes, found {}", value.what())));
+            self.problems
+                .push(Problem::error(value.span, format!("expected {what} in quotes, found {}", value.what())));
         }
         value.as_str().map(str::to_string)
     }
@@ -164,6 +176,7 @@ fn default_name(path: &Path) -> String {
     let stem = path.file_stem().map(|s| s.to_string_lossy().into_owned()).unwrap_or_default();
     match path.parent().and_then(Path::file_name) {
         Some(folder) if stem == "graph" => folder.to_string_lossy().into_owned(),
+        _ if stem.starts_with('.') => "graph".into(),
         _ => stem,
     }
 }

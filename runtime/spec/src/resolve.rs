@@ -35,8 +35,9 @@ enum State {
 
 impl Scope {
     pub fn new(params: &[(Spanned<String>, Value)]) -> Scope {
-        let slots =
-            params.iter().map(|(name, value)| (name.value.clone(), Slot { state: State::Raw(value.clone()), used: false }));
+        let slots = params
+            .iter()
+            .map(|(name, value)| (name.value.clone(), Slot { state: State::Raw(value.clone()), used: false }));
         Scope { slots: slots.collect(), busy: vec![] }
     }
 
@@ -116,9 +117,12 @@ impl Loader<'_> {
                 ValueKind::Char(c) => out.push(*c),
                 ValueKind::Bool(_) | ValueKind::Int(_) | ValueKind::Float(_) => out.push_str(&value.to_string()),
                 _ => {
-                    let problem =
-                        Problem::error(place, format!("expected text or a number inside a string, found {}", value.what()));
-                    self.problems.push(problem.help(format!("let \"{whole}\" be the whole string to put the value in")));
+                    let problem = Problem::error(
+                        place,
+                        format!("expected text or a number inside a string, found {}", value.what()),
+                    );
+                    self.problems
+                        .push(problem.help(format!("let \"{whole}\" be the whole string to put the value in")));
                 }
             }
         }
@@ -151,8 +155,9 @@ impl Loader<'_> {
             let problem = Problem::unknown(place, "parameter", name, known);
             self.problems.push(match problem.help {
                 Some(_) => problem,
-                None => problem
-                    .help(format!("declare it: params: {{\"{name}\": …}}; `$${{` writes the two characters themselves")),
+                None => problem.help(format!(
+                    "declare it: params: {{\"{name}\": …}}; `$${{` writes the two characters themselves"
+                )),
             });
             return None;
         };
@@ -168,8 +173,10 @@ impl Loader<'_> {
                 return None;
             }
             State::Raw(_) if scope.busy.len() == MAX_CHAIN => {
-                self.problems
-                    .push(Problem::error(place, format!("more than {MAX_CHAIN} parameters refer to one another in a row")));
+                self.problems.push(Problem::error(
+                    place,
+                    format!("more than {MAX_CHAIN} parameters refer to one another in a row"),
+                ));
                 None
             }
             State::Raw(value) => {
@@ -189,7 +196,8 @@ impl Loader<'_> {
             return None;
         }
         let Some(left) = self.budget.checked_sub(size) else {
-            self.problems.push(Problem::error(place, format!("the parameters' values grow beyond {} MiB", BUDGET >> 20)));
+            self.problems
+                .push(Problem::error(place, format!("the parameters' values grow beyond {} MiB", BUDGET >> 20)));
             return None;
         };
         self.budget = left;
@@ -232,15 +240,20 @@ impl Loader<'_> {
         let Some(folder) = self.options.env.get("SELVEDGE_SECRETS_DIR") else {
             let problem = Problem::error(place, format!("no secret named `{name}`"));
             self.problems.push(
-                problem.help(format!("set SELVEDGE_SECRET_{name}, or SELVEDGE_SECRETS_DIR to a folder with a file {name}")),
+                problem.help(format!(
+                    "set SELVEDGE_SECRET_{name}, or SELVEDGE_SECRETS_DIR to a folder with a file {name}"
+                )),
             );
             return None;
         };
         let path = std::path::Path::new(folder).join(name);
         match self.files.read(&path) {
-            Ok(text) => Some(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).into()),
+            Ok(text) => {
+                Some(text.strip_suffix('\n').map_or(text.as_str(), |t| t.strip_suffix('\r').unwrap_or(t)).into())
+            }
             Err(error) => {
-                let problem = Problem::error(place, format!("cannot read the secret `{name}`: {}: {error}", path.display()));
+                let problem =
+                    Problem::error(place, format!("cannot read the secret `{name}`: {}: {error}", path.display()));
                 self.problems.push(problem.help(format!("set SELVEDGE_SECRET_{name}, or write the file")));
                 None
             }

@@ -1,5 +1,6 @@
 //! Whole loads from memory: what a graph comes to, and what is said about wrong ones.
 
+mod docs;
 mod property;
 mod wrong;
 
@@ -82,7 +83,11 @@ Graph(name: "g", about: "all about it", nodes: {
     let spec = check(
         text,
         &Options::default(),
-        &["a Table(connection: \"db\")", "b Join(on: [\"x\"]) <- left=a <- right=b2 <- right=a.errors", "b2 Null() <- a"],
+        &[
+            "a Table(connection: \"db\")",
+            "b Join(on: [\"x\"]) <- left=a <- right=b2 <- right=a.errors",
+            "b2 Null() <- a",
+        ],
     );
     assert_eq!((spec.name.as_str(), spec.about.as_str(), spec.profile.as_str()), ("g", "all about it", "local"));
     assert_eq!(spec.nodes[0].base, Path::new("."));
@@ -142,7 +147,8 @@ Graph(name: "of ${store}", params: {"store": "12", "n": 5, "keys": ["a", "${stor
         ],
     );
     assert_eq!(spec.name, "of 12");
-    let set = [("store", "13"), ("n", "6"), ("keys", "[\"${n}\"]"), ("mode", "Upsert([\"k\"])"), ("from", "2024-01-01")];
+    let set =
+        [("store", "13"), ("n", "6"), ("keys", "[\"${n}\"]"), ("mode", "Upsert([\"k\"])"), ("from", "2024-01-01")];
     let spec = check(
         text,
         &options("local", &set, &env),
@@ -161,7 +167,8 @@ Graph(params: {"key": "${secret:KEY}"}, nodes: {"a": T(url: "x://me:${secret:DB}
 // file: vault/KEY
 hunter3
 "#;
-    let spec = good(text, &options("local", &[], &[("SELVEDGE_SECRET_DB", "hunter2"), ("SELVEDGE_SECRETS_DIR", "vault")]));
+    let spec =
+        good(text, &options("local", &[], &[("SELVEDGE_SECRET_DB", "hunter2"), ("SELVEDGE_SECRETS_DIR", "vault")]));
     let shown = format!("{spec:?} {} {}", spec.nodes[0].body, selvedge_ron::to_json(&spec.nodes[0].body));
     assert!(!shown.contains("hunter"), "{shown}");
     let read: BTreeMap<String, String> = from_value(&spec.nodes[0].body).expect("strings");
@@ -255,6 +262,21 @@ fn a_thousand_nodes_load_fast() {
     let start = std::time::Instant::now();
     assert_eq!(good(&text, &Options::default()).nodes.len(), 1000);
     assert!(start.elapsed().as_millis() < 500, "{:?}", start.elapsed());
+}
+
+/// A graph's name is the name of its report and of its folder of positions.
+#[test]
+fn a_name_is_no_path() {
+    for name in ["", ".", "..", "../../etc/cron", "a/b", "a\\\\b", "a\\nb", ".hidden", &"x".repeat(201)] {
+        let text = format!("// file: graph.ron\nGraph(name: \"{name}\", nodes: {{}})");
+        let (_, result, _) = read(&text, &Options::default());
+        let problems = result.expect_err(name).0;
+        assert!(problems[0].message.ends_with("is no name of a graph"), "{problems:?}");
+    }
+    assert_eq!(
+        good("// file: graph.ron\nGraph(name: \"Läger v1.2 (alt)\", nodes: {})", &Options::default()).name,
+        "Läger v1.2 (alt)"
+    );
 }
 
 /// Small texts that ask for huge graphs are refused.

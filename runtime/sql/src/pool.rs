@@ -71,7 +71,10 @@ impl MemoryPool for Pool {
         let bytes = state.held.bytes() + additional as u64;
         let share = state.held.share().max(self.floor);
         let part = (share / 4 * 3).saturating_sub(state.fixed) / state.spillers.max(1);
-        let fair = !reservation.consumer().can_spill() || (reservation.size() + additional) as u64 <= part;
+        let wanted = (reservation.size() + additional) as u64;
+        // The first batch must find room: who holds nothing has nothing to spill.
+        let first = reservation.size() == 0 && wanted <= self.floor;
+        let fair = first || !reservation.consumer().can_spill() || wanted <= part;
         if fair && (bytes <= self.floor || state.held.try_resize(bytes)) {
             state.resize(bytes, reservation, additional as i64);
             return Ok(());

@@ -1,4 +1,4 @@
-
+//! The DataFusion session that the SQL of graphs is planned and run in.
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::runtime_env::RuntimeEnv;

@@ -72,7 +72,10 @@ mod tests {
                     names.iter().map(|v| v.map(str::to_string)).collect()
                 })
                 .collect();
-            assert_eq!(of_name.iter().map(|s| s.len()).sum::<usize>(), of_name.iter().flatten().collect::<std::collections::HashSet<_>>().len());
+            assert_eq!(
+                of_name.iter().map(|s| s.len()).sum::<usize>(),
+                of_name.iter().flatten().collect::<std::collections::HashSet<_>>().len()
+            );
         }
     }
 

@@ -111,7 +111,9 @@ impl RowHasher {
 
     /// Whether any of the columns is null in each row: such keys match nothing in a join. `None`: no row has one.
     pub fn null_keys(&self, batch: &RecordBatch) -> Option<NullBuffer> {
-        self.columns.iter().fold(None, |nulls, &c| NullBuffer::union(nulls.as_ref(), batch.column(c).logical_nulls().as_ref()))
+        self.columns
+            .iter()
+            .fold(None, |nulls, &c| NullBuffer::union(nulls.as_ref(), batch.column(c).logical_nulls().as_ref()))
     }
 }
 

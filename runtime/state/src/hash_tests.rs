@@ -92,7 +92,12 @@ fn what_lies_under_a_null_does_not_count() {
     let pairs = StructArray::new(vec![field.clone()].into(), vec![under.clone()], nulls());
     let h = one(pairs);
     assert!(h[1] == h[2] && h[0] != h[1]);
-    let lists = ListArray::new(Arc::new(Field::new_list_field(DataType::Int32, true)), OffsetBuffer::from_lengths([1, 0, 2]), under, nulls());
+    let lists = ListArray::new(
+        Arc::new(Field::new_list_field(DataType::Int32, true)),
+        OffsetBuffer::from_lengths([1, 0, 2]),
+        under,
+        nulls(),
+    );
     let h = one(lists);
     assert!(h[1] == h[2] && h[0] != h[1]);
 }
@@ -162,10 +167,24 @@ fn dictionaries_compare_by_value_and_every_type_hashes() {
     use DataType::*;
     let zoned = |unit| Timestamp(unit, Some("UTC".into()));
     for ty in [
-        Null, Int8, UInt16, Date32, Date64, Float16, Decimal32(5, 2), Decimal64(5, 2), Decimal256(40, 2),
-        Time32(TimeUnit::Second), Time64(TimeUnit::Nanosecond), Duration(TimeUnit::Millisecond),
-        zoned(TimeUnit::Second), zoned(TimeUnit::Nanosecond), Interval(IntervalUnit::DayTime),
-        Interval(IntervalUnit::MonthDayNano), Interval(IntervalUnit::YearMonth), FixedSizeBinary(3),
+        Null,
+        Int8,
+        UInt16,
+        Date32,
+        Date64,
+        Float16,
+        Decimal32(5, 2),
+        Decimal64(5, 2),
+        Decimal256(40, 2),
+        Time32(TimeUnit::Second),
+        Time64(TimeUnit::Nanosecond),
+        Duration(TimeUnit::Millisecond),
+        zoned(TimeUnit::Second),
+        zoned(TimeUnit::Nanosecond),
+        Interval(IntervalUnit::DayTime),
+        Interval(IntervalUnit::MonthDayNano),
+        Interval(IntervalUnit::YearMonth),
+        FixedSizeBinary(3),
         FixedSizeList(Arc::new(Field::new_list_field(Int8, true)), 2),
     ] {
         let h = one(arrow::array::make_array(new_null_array(&ty, 2).to_data()));
@@ -178,7 +197,11 @@ fn dictionaries_compare_by_value_and_every_type_hashes() {
 
 #[test]
 fn what_has_no_equality_is_refused() {
-    let field = Field::new("u", DataType::Union(arrow::datatypes::UnionFields::empty(), arrow::datatypes::UnionMode::Sparse), true);
+    let field = Field::new(
+        "u",
+        DataType::Union(arrow::datatypes::UnionFields::empty(), arrow::datatypes::UnionMode::Sparse),
+        true,
+    );
     let error = RowHasher::whole_row(&Schema::new(vec![field])).unwrap_err();
     assert!(error.message.starts_with("column `u` of type"), "{error}");
     assert!(RowHasher::new(&Schema::empty(), &[3]).is_err());
@@ -205,14 +228,18 @@ fn every_window_of_the_hash_is_random() {
         RecordBatch::try_from_iter([("a", column(a)), ("b", column(b))]).unwrap()
     };
     let text = |of: &dyn Fn(i64) -> String| {
-        RecordBatch::try_from_iter([("t", Arc::new(StringArray::from_iter_values((0..n).map(of))) as ArrayRef)]).unwrap()
+        RecordBatch::try_from_iter([("t", Arc::new(StringArray::from_iter_values((0..n).map(of))) as ArrayRef)])
+            .unwrap()
     };
     let keys = [
         ("counter", columns((0..n).collect(), vec![0; n as usize])),
         ("last column counts", columns(vec![0; n as usize], (0..n).collect())),
         ("high bits", columns((0..n).map(|i| i << 40).collect(), vec![1; n as usize])),
         ("grid", columns((0..n).map(|i| i / 200).collect(), (0..n).map(|i| i % 200).collect())),
-        ("mirrored grid", columns((0..n).map(|i| (i / 200) << 32).collect(), (0..n).map(|i| (i % 200) << 48).collect())),
+        (
+            "mirrored grid",
+            columns((0..n).map(|i| (i / 200) << 32).collect(), (0..n).map(|i| (i % 200) << 48).collect()),
+        ),
         ("ids", text(&|i| format!("C{i:08}"))),
         ("long ids", text(&|i| format!("00-01-{:05}-{:05}", i / 300, i % 300))),
         ("far ends", text(&|i| format!("{:03}{}{:03}", i / 200, "-".repeat(40), i % 200))),

@@ -339,8 +339,7 @@ impl Partition {
 
     /// The same rows in smaller parts, by the next bits of their hashes.
     pub fn split(self) -> Result<Drained> {
-        let mut parts =
-            self.deeper().ok_or_else(|| Error::bug("a partition of the deepest level was to be split"))?;
+        let mut parts = self.deeper().ok_or_else(|| Error::bug("a partition of the deepest level was to be split"))?;
         for piece in self.read() {
             let piece = piece?;
             parts.push(&piece.batch, &piece.hashes)?;

@@ -49,7 +49,8 @@ fn collect(parts: impl Iterator<Item = Partition>, found: &mut BTreeMap<i64, Vec
             RowHasher::new(&batch.schema(), &[0]).unwrap().hash(&batch, &mut again);
             assert_eq!(again, hashes);
             rows += batch.num_rows() as u64;
-            let (keys, numbers) = (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
+            let (keys, numbers) =
+                (batch.column(0).as_primitive::<Int64Type>(), batch.column(1).as_primitive::<Int64Type>());
             for (&k, &n) in keys.values().iter().zip(numbers.values()) {
                 found.entry(k).or_default().push(n);
                 assert_eq!(*part_of.entry(k).or_insert(p), p, "key {k} in two parts");
@@ -126,10 +127,8 @@ fn one_giant_key_goes_to_the_deepest_level_and_stays_whole() {
     }
     assert!(!part.can_split());
     assert_eq!(part.rows(), 10_000);
-    let numbers: Vec<i64> = part
-        .read()
-        .flat_map(|p| p.unwrap().batch.column(1).as_primitive::<Int64Type>().values().to_vec())
-        .collect();
+    let numbers: Vec<i64> =
+        part.read().flat_map(|p| p.unwrap().batch.column(1).as_primitive::<Int64Type>().values().to_vec()).collect();
     assert!(numbers.iter().copied().eq(0..10_000));
     assert!(part.split().is_err());
 }
@@ -151,6 +150,7 @@ fn everything_may_be_put_on_disk_and_rows_without_columns_are_kept() {
     let rows = arrow::array::RecordBatchOptions::new().with_row_count(Some(2));
     let mut parts = Partitions::new(&task, &none);
     parts.push(&RecordBatch::try_new_with_options(none, vec![], &rows).unwrap(), &[7, 7]).unwrap();
-    let read: Vec<Piece> = parts.drain().unwrap().flat_map(|p| p.read().map(|p| p.unwrap()).collect::<Vec<_>>()).collect();
+    let read: Vec<Piece> =
+        parts.drain().unwrap().flat_map(|p| p.read().map(|p| p.unwrap()).collect::<Vec<_>>()).collect();
     assert_eq!(read[0].batch.num_rows(), 2);
 }

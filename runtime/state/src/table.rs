@@ -369,7 +369,8 @@ mod tests {
     #[test]
     fn a_set_that_may_not_grow_refuses_and_stays_right() {
         let mut set = KeySet::default();
-        let keys: Vec<u128> = (1..5000u128).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).collect();
+        let keys: Vec<u128> =
+            (1..5000u128).map(|i| i.wrapping_mul(0x9e37_79b9_7f4a_7c15_f39c_c060_5ced_c835)).collect();
         let mut counts = [0; 3];
         set.insert_all(&keys, |bytes| bytes < 40_000, |_, what| counts[what as usize] += 1);
         assert!(set.bytes() < 40_000 && counts[Inserted::New as usize] == set.len());

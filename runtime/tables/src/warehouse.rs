@@ -32,6 +32,7 @@ pub enum OnDrift {
 pub struct Config {
     /// A database connection: `Sqlite(path: "warehouse.db")`.
     connection: Spanned<String>,
+    /// The table to load.
     table: Spanned<String>,
     /// `Append` (the default), `Replace` or `Upsert(["key", …])`.
     #[serde(default)]

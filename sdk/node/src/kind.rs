@@ -71,13 +71,16 @@ pub enum Partitioning {
     InOrder,
 }
 
+/// Makes the transform of one parallel instance.
+pub type MakeTransform = Arc<dyn Fn(&Task) -> Result<Box<dyn Transform>> + Send + Sync>;
+
 /// A node's work, ready to run.
 pub enum Work {
     Source(Arc<dyn Source>),
     /// Stateless: shared by all threads.
     Map(Arc<dyn Map>),
     /// Stateful: a new one for each parallel instance.
-    Transform(Arc<dyn Fn(&Task) -> Result<Box<dyn Transform>> + Send + Sync>),
+    Transform(MakeTransform),
     Sink(Arc<dyn Sink>),
 }
 
@@ -207,7 +210,11 @@ impl Site<'_> {
     pub fn connection(&self, name: &Spanned<String>) -> std::result::Result<Connection, Problem> {
         self.connections.find(name).ok_or_else(|| {
             let names = self.connections.names();
-            Problem::unknown(name.span, "connection", name, names.iter().map(String::as_str))
+            let problem = Problem::unknown(name.span, "connection", name, names.iter().map(String::as_str));
+            match names.is_empty() {
+                true => problem.help("there are none: put a connections.ron beside the graph or in a folder above it"),
+                false => problem,
+            }
         })
     }
 }
@@ -300,4 +307,3 @@ impl<K: Kind> ErasedConfig for Config<K> {
         K::build(self.0, site, inputs)
     }
 }
-

@@ -28,7 +28,8 @@ mod work;
 
 pub use error::{Error, Fault, Result};
 pub use kind::{
-    Built, Connection, Connections, ErasedConfig, ErasedKind, Input, Inputs, Kind, Partitioning, Ports, Role, Site, Work, erase,
+    Built, Connection, Connections, ErasedConfig, ErasedKind, Input, Inputs, Kind, MakeTransform, Partitioning, Ports, Role,
+    Site, Work, erase,
 };
 pub use memory::{Memory, Reservation};
 pub use out::{ERRORS_PORT, Out, Rejection, errors_schema};
@@ -42,7 +43,7 @@ pub use selvedge_ron::{Problem, Problems, Span, Spanned};
 pub mod prelude {
     pub use crate::{
         Built, Column, Error, Input, Inputs, Kind, Map, Next, Out, Partitioning, Ports, Problem, Problems, Reader,
-        Rejection, Result, Role, Site, Spanned, Task, Transform, Work, Writer, column, columns,
+        Rejection, Result, Role, Site, Spanned, Task, Transform, Work, Writer, column, column_of_type, columns,
     };
     pub use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
     pub use arrow::datatypes::{DataType, Field, Schema, SchemaRef};

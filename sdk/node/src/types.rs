@@ -17,7 +17,7 @@ pub fn column(schema: &Schema, name: &Column) -> Result<usize, Problem> {
     })
 }
 
-/// As [`column`], and of a type that `accepts` likes; `wanted` names it in the message: `a number`.
+/// As [`column()`], and of a type that `accepts` likes; `wanted` names it in the message: `a number`.
 pub fn column_of_type(
     schema: &Schema,
     name: &Column,

@@ -163,8 +163,11 @@ impl Winners<'_> {
         // The place of each row among the winners of its batch.
         let mut places: Vec<Vec<u32>> = vec![];
         for mask in &masks {
-            let mut next = 0;
-            places.push(mask.iter().map(|won| std::mem::replace(&mut next, next + u32::from(won))).collect());
+            let place = |next: &mut u32, won: bool| {
+                *next += u32::from(won);
+                Some(next.wrapping_sub(1))
+            };
+            places.push(mask.iter().scan(0, place).collect());
         }
         self.best.iter_mut().for_each(|(at, row)| *row = places[*at as usize][*row as usize]);
         for (kept, mask) in self.kept.iter_mut().zip(masks) {

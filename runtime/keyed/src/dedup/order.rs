@@ -29,7 +29,8 @@ pub(crate) enum Keys {
 
 /// Whether values of a type can be compared.
 pub(crate) fn orders(ty: &DataType) -> bool {
-    !matches!(ty, DataType::Map(..) | DataType::Union(..)) && RowConverter::supports_fields(&[SortField::new(ty.clone())])
+    !matches!(ty, DataType::Map(..) | DataType::Union(..))
+        && RowConverter::supports_fields(&[SortField::new(ty.clone())])
 }
 
 impl Order {

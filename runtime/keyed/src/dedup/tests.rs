@@ -58,7 +58,8 @@ fn keep_chooses() {
     assert_eq!(kept("Last"), "efgi");
     assert_eq!(kept(r#"Last(by: ["at", "rev"])"#), "bdgi");
     assert_eq!(kept(r#"First(by: "at")"#), "abgh");
-    assert_eq!(kept(r#"Last(by: "rev")"#), "efgi".replace('i', &kept(r#"Last(by: "rev")"#)[3..]), "null wins nothing");
+    // `h` and `i` are equal in `rev`: the hash decides.
+    assert!(["efgh", "efgi"].contains(&kept(r#"Last(by: "rev")"#).as_str()));
     assert_eq!(kept(r#"Last(by: "note")"#), "efgi");
     assert_eq!(kept(r#"First(by: ["note", "at"])"#), "abgh");
 }
@@ -119,11 +120,15 @@ fn order_columns_of_many_types() {
         ("Utf8", "abc", "abd"),
         ("LargeUtf8", "\"\"", "a"),
     ] {
-        let text = format!("id:Int64 | by:{ty} | note\n1 | {small} | s\n1 | {large} | l\n1 | null | n\n2 | null | only");
+        let text =
+            format!("id:Int64 | by:{ty} | note\n1 | {small} | s\n1 | {large} | l\n1 | null | n\n2 | null | only");
         for (keep, note) in [("Last", "l"), ("First", "s")] {
             let case = Case::<Dedup>::new(&format!("(keys: [\"id\"], keep: {keep}(by: \"by\"))")).input(&text);
             let found = case.run().sorted_text(0);
-            assert!(found.contains(&format!("| {note}\n")) || found.ends_with(&format!("| {note}")), "{ty} {keep}: {found}");
+            assert!(
+                found.contains(&format!("| {note}\n")) || found.ends_with(&format!("| {note}")),
+                "{ty} {keep}: {found}"
+            );
             assert!(found.contains("| only"), "{ty} {keep}: {found}");
         }
     }
@@ -222,7 +227,10 @@ fn a_set_that_outgrows_its_share_goes_on_from_disk() {
         node.finish(&mut out).unwrap();
         drop(node);
         out.check_law(rows as u64);
-        let sent: Vec<i64> = out.sent[&0].iter().flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec()).collect();
+        let sent: Vec<i64> = out.sent[&0]
+            .iter()
+            .flat_map(|b| b.column(0).as_primitive::<arrow::datatypes::Int64Type>().values().to_vec())
+            .collect();
         assert_eq!(sent.len(), distinct, "{config}");
         assert_eq!(sent.into_iter().collect::<std::collections::HashSet<_>>().len(), distinct, "{config}");
         assert!(out.sent[&0].iter().all(|b| b.num_rows() <= 4096));

@@ -56,7 +56,13 @@ impl Probe<'_> {
     }
 
     /// Left rows that meet some of the right rows: pairs are sent, and who has had a match is noted for [`counted`].
-    pub(crate) fn pairs(&mut self, batch: &RecordBatch, hashes: &[u128], counts: &mut Counts, first: usize) -> Result<()> {
+    pub(crate) fn pairs(
+        &mut self,
+        batch: &RecordBatch,
+        hashes: &[u128],
+        counts: &mut Counts,
+        first: usize,
+    ) -> Result<()> {
         let keys = self.keys(hashes, None);
         let had = counts.0[first..first + keys.len()].to_vec();
         keys.iter().enumerate().filter(|(_, k)| **k != NONE).for_each(|(i, _)| counts.0[first + i] = true);

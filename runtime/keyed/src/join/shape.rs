@@ -134,4 +134,3 @@ fn pick(batch: &RecordBatch, column: usize, rows: Rows) -> Result<ArrayRef> {
         Rows::Some(indices) => Ok(take(batch.column(column), indices, None)?),
     }
 }
-

@@ -91,7 +91,8 @@ fn keys_of_two_names_are_both_there_and_nullability_is_right() {
             let schema = Arc::new(Schema::new(names.map(field).to_vec()));
             RecordBatch::try_new(schema, vec![column(), column()]).unwrap()
         };
-        let case = Case::<Join>::new(&format!("(on: [\"k\"], how: {how})")).batch(one(["k", "l"])).batch(one(["k", "r"]));
+        let case =
+            Case::<Join>::new(&format!("(on: [\"k\"], how: {how})")).batch(one(["k", "l"])).batch(one(["k", "r"]));
         case.run();
         let built = case.build().unwrap();
         built.outputs[0].fields().iter().map(|f| f.is_nullable()).collect::<Vec<_>>()
@@ -125,17 +126,21 @@ fn empty_sides() {
     for how in ["Inner", "Left", "Right", "Full", "Semi", "Anti"] {
         let config = format!("(on: [\"k\"], how: {how})");
         let rows = |l: &str, r: &str| {
-            let case = Case::<Join>::new(&config).port("left", &format!("k | l{l}")).port("right", &format!("k | r{r}"));
+            let case =
+                Case::<Join>::new(&config).port("left", &format!("k | l{l}")).port("right", &format!("k | r{r}"));
             case.run().rows(0).num_rows()
         };
         assert_eq!(rows("", ""), 0);
         assert_eq!(rows("\na | 1", ""), usize::from(matches!(how, "Left" | "Full" | "Anti")), "{how}");
         assert_eq!(rows("", "\na | 1"), usize::from(matches!(how, "Right" | "Full")), "{how}");
-        assert_eq!(rows("\nnull | 1", "\nnull | 2"), match how {
-            "Full" => 2,
-            "Left" | "Right" | "Anti" => 1,
-            _ => 0,
-        });
+        assert_eq!(
+            rows("\nnull | 1", "\nnull | 2"),
+            match how {
+                "Full" => 2,
+                "Left" | "Right" | "Anti" => 1,
+                _ => 0,
+            }
+        );
     }
 }
 
@@ -206,8 +211,12 @@ fn interleaved_ports_and_a_giant_key_on_a_small_budget() {
     let (left, right) = (batch(20_000, "l", 1000), batch(20_000, "r", 2));
     for how in ["Inner", "Full", "Semi", "Anti"] {
         for right_first in [true, false] {
-            let case = Case::<Join>::new(&format!("(on: [\"k\"], how: {how})")).batch(left.slice(0, 1)).batch(right.slice(0, 1));
-            let Ok(Built { work: selvedge_node::Work::Transform(make), .. }) = case.build() else { panic!("not a transform") };
+            let case = Case::<Join>::new(&format!("(on: [\"k\"], how: {how})"))
+                .batch(left.slice(0, 1))
+                .batch(right.slice(0, 1));
+            let Ok(Built { work: selvedge_node::Work::Transform(make), .. }) = case.build() else {
+                panic!("not a transform")
+            };
             let scratch = tempfile::tempdir().unwrap();
             let task = Task {
                 run: "test".into(),

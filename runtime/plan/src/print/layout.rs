@@ -5,7 +5,7 @@
 //! place of its neighbours untangle the lines (the barycentre heuristic); then each box moves as near to the height of its
 //! neighbours as the others of its layer let it (least squares under an order: isotonic regression by pooling adjacent violators).
 //!
-//! Lines to the same box share their lanes: ten lines of errors to one sink are one line with ten branches.
+//! Lines to the same port share their lanes: ten lines of errors to one sink are one line with ten branches.
 
 use super::Line;
 use crate::Plan;
@@ -21,6 +21,8 @@ pub(super) const MARGIN: f64 = 24.0;
 const SWEEPS: usize = 12;
 /// A graph with more lanes than this gets lines straight across: nobody reads such a picture, but it must come.
 const LANES: usize = 50_000;
+/// Least space between two columns, for a line to bend in.
+const BEND: f64 = 40.0;
 
 /// How large things are; only who draws them knows.
 pub(super) struct Sizes {
@@ -28,8 +30,8 @@ pub(super) struct Sizes {
     pub boxes: Vec<(f64, f64)>,
     /// By edge: where it leaves and enters, as parts of the height of the box.
     pub ends: Vec<(f64, f64)>,
-    /// By edge: the space that its words need in the gap after its first box, and in the one before its last.
-    pub words: Vec<(f64, f64)>,
+    /// By edge: how far it is level after its first box, and before its last, for words to stand on it.
+    pub leads: Vec<(f64, f64)>,
 }
 
 #[derive(Debug, Clone, Copy)]
@@ -45,9 +47,11 @@ pub(super) struct Layout {
     pub height: f64,
     /// By node index.
     pub boxes: Vec<Rect>,
-    /// By edge: the points of its line. Between the first and second, third and fourth … it may bend, between the others it is
-    /// level.
+    /// By edge: the points of its line. From the first to the second it is level, then it may bend to the third, then it is level
+    /// again, and so on; it ends level. A line that joins an earlier one ends there.
     pub routes: Vec<Vec<(f64, f64)>>,
+    /// By edge: whether it ends at another line and not at its box.
+    pub joins: Vec<bool>,
 }
 
 /// A box or a lane of one layer.
@@ -87,46 +91,53 @@ pub(super) fn layout(plan: &Plan, lines: &[Line], sizes: &Sizes) -> Layout {
     untangle(&mut order, &mut places);
     level(&order, &mut places);
 
-    // Columns as wide as their widest box, gaps as wide as their longest words.
+    // Columns as wide as their widest box, gaps as wide as their longest words and a bend.
     let mut widths = vec![0.0_f64; layers];
     plan.graph
         .node_indices()
         .for_each(|n| widths[depth[n.index()]] = widths[depth[n.index()]].max(sizes.boxes[n.index()].0));
-    let mut gaps = vec![44.0_f64; layers];
-    for (line, words) in lines.iter().zip(&sizes.words) {
+    // Of each gap the level parts at its left and right.
+    let mut leads = vec![(0.0_f64, 0.0_f64); layers];
+    for (line, lead) in lines.iter().zip(&sizes.leads) {
         let (from, to) = (depth[line.from.index()], depth[line.to.index()]);
-        let (first, last) = if to == from + 1 { (words.0 + words.1, 0.0) } else { *words };
-        gaps[from] = gaps[from].max(first + 30.0);
-        gaps[to - 1] = gaps[to - 1].max(last + 30.0);
+        leads[from].0 = leads[from].0.max(sizes.boxes[line.from.index()].0 + lead.0 - widths[from]);
+        leads[to - 1].1 = leads[to - 1].1.max(lead.1);
     }
     let mut lefts = Vec::with_capacity(layers);
     let mut x = MARGIN;
     for layer in 0..layers {
         lefts.push(x);
-        x += widths[layer] + gaps[layer];
+        x += widths[layer] + if layer + 1 < layers { leads[layer].0 + BEND + leads[layer].1 } else { MARGIN };
     }
-    let right = x - gaps.last().copied().unwrap_or(0.0) + MARGIN;
 
-    let top = places.iter().map(|p| p.y - p.height / 2.0).fold(f64::INFINITY, f64::min).min(f64::MAX) - MARGIN;
-    let bottom = places.iter().map(|p| p.y + p.height / 2.0).fold(0.0, f64::max) + MARGIN;
+    let top = places.iter().map(|p| p.y - p.height / 2.0).fold(f64::INFINITY, f64::min) - MARGIN;
+    let bottom = places.iter().map(|p| p.y + p.height / 2.0).fold(f64::NEG_INFINITY, f64::max) + MARGIN;
     let mut boxes = vec![Rect { x: 0.0, y: 0.0, width: 0.0, height: 0.0 }; plan.graph.node_count()];
     for place in &places {
         if let Some(n) = place.node {
             let y = place.y - place.height / 2.0 - top;
-            boxes[n.index()] = Rect { x: lefts[place.layer], y, width: widths[place.layer], height: place.height };
+            boxes[n.index()] = Rect { x: lefts[place.layer], y, width: sizes.boxes[n.index()].0, height: place.height };
         }
     }
     let routes = lines.iter().zip(&ways).zip(&sizes.ends).map(|((line, way), ends)| {
         let (from, to) = (boxes[line.from.index()], boxes[line.to.index()]);
-        let mut route = vec![(from.x + from.width, from.y + from.height * ends.0)];
-        for &lane in way {
+        let (first, last) = (depth[line.from.index()], depth[line.to.index()] - 1);
+        let (y1, y2) = (from.y + from.height * ends.0, to.y + to.height * ends.1);
+        let mut route = vec![(from.x + from.width, y1), (lefts[first] + widths[first] + leads[first].0, y1)];
+        for &lane in &way.lanes {
             let Place { layer, y, .. } = places[lane];
-            route.extend([(lefts[layer], y - top), (lefts[layer] + widths[layer], y - top)]);
+            route.push((lefts[layer] - leads[layer - 1].1, y - top));
+            route.push((lefts[layer] + widths[layer] + leads[layer].0, y - top));
         }
-        route.push((to.x, to.y + to.height * ends.1));
+        if way.joins {
+            route.pop();
+        } else {
+            route.extend([(to.x - leads[last].1, y2), (to.x, y2)]);
+        }
         route
     });
-    Layout { width: right, height: bottom - top, routes: routes.collect(), boxes }
+    let joins = ways.iter().map(|w| w.joins).collect();
+    Layout { width: x, height: bottom - top, routes: routes.collect(), joins, boxes }
 }
 
 /// The longest way from a source; a source stands right before the first that reads it.
@@ -151,50 +162,55 @@ impl Place {
     }
 }
 
-/// Makes the lanes and links the places; for each line the lanes that it takes.
-fn lanes(
-    lines: &[Line],
-    sizes: &Sizes,
-    depth: &[usize],
-    place_of: &[usize],
-    places: &mut Vec<Place>,
-) -> Vec<Vec<usize>> {
-    let span = |line: &Line| depth[line.to.index()] - depth[line.from.index()] - 1;
-    let wanted: usize = lines.iter().map(span).sum();
-    let straight = wanted > LANES * 100;
+/// The lanes that a line takes, up to the first one that it shares with an earlier line.
+#[derive(Default)]
+struct Way {
+    lanes: Vec<usize>,
+    joins: bool,
+}
+
+/// Makes the lanes and links the places.
+fn lanes(lines: &[Line], sizes: &Sizes, depth: &[usize], place_of: &[usize], places: &mut Vec<Place>) -> Vec<Way> {
+    let nodes = places.len();
     let mut shared: HashMap<(NodeIndex, bool, u64, usize), usize> = HashMap::new();
-    let mut linked: HashMap<(usize, usize, bool), ()> = HashMap::new();
     let mut ways = Vec::with_capacity(lines.len());
     for (line, ends) in lines.iter().zip(&sizes.ends) {
         let (from, to) = (place_of[line.from.index()], place_of[line.to.index()]);
-        let mut way = vec![];
-        if !straight && shared.len() < LANES {
-            for layer in depth[line.from.index()] + 1..depth[line.to.index()] {
-                let key = (line.to, line.errors, ends.1.to_bits(), layer);
-                let lane = *shared.entry(key).or_insert_with(|| {
-                    places.push(Place::new(layer, None, 0.0));
-                    places.len() - 1
-                });
-                way.push(lane);
+        let passed = depth[line.from.index()] + 1..depth[line.to.index()];
+        let mut way = Way::default();
+        if places.len() - nodes + passed.len() > LANES {
+            // A line straight across several layers tells nothing about neighbours.
+            ways.push(way);
+            continue;
+        }
+        let offset = |place: &Place, part: f64| place.height * (part - 0.5);
+        let (mut last, mut own) = (from, offset(&places[from], ends.0));
+        for layer in passed {
+            let lane = shared.entry((line.to, line.errors, ends.1.to_bits(), layer)).or_insert(usize::MAX);
+            way.joins = *lane != usize::MAX;
+            if !way.joins {
+                *lane = places.len();
+                places.push(Place::new(layer, None, 0.0));
+            }
+            way.lanes.push(*lane);
+            link(places, last, *lane, own, 0.0);
+            (last, own) = (*lane, 0.0);
+            if way.joins {
+                break;
             }
         }
-        // Lines straight across several layers tell nothing about neighbours.
-        if way.len() == span(line) {
-            let mut last = from;
-            let offset = |place: &Place, part: f64| place.height * (part - 0.5);
-            for &next in way.iter().chain([&to]) {
-                let own = if last == from { offset(&places[from], ends.0) } else { 0.0 };
-                let other = if next == to { offset(&places[to], ends.1) } else { 0.0 };
-                if linked.insert((last, next, last == from && line.errors), ()).is_none() {
-                    places[last].after.push(Link { to: next, own, other });
-                    places[next].before.push(Link { to: last, own: other, other: own });
-                }
-                last = next;
-            }
+        if !way.joins {
+            let other = offset(&places[to], ends.1);
+            link(places, last, to, own, other);
         }
         ways.push(way);
     }
     ways
+}
+
+fn link(places: &mut [Place], from: usize, to: usize, own: f64, other: f64) {
+    places[from].after.push(Link { to, own, other });
+    places[to].before.push(Link { to: from, own: other, other: own });
 }
 
 fn rank(layer: &[usize], places: &mut [Place]) {
@@ -237,24 +253,35 @@ fn mean_rank(place: &Place, places: &[Place], forward: bool) -> f64 {
 /// Pairs of lines that cross between neighbouring layers: inversions, counted with a Fenwick tree.
 fn crossings(order: &[Vec<usize>], places: &[Place]) -> u64 {
     let mut sum = 0;
-    for (i, layer) in order.iter().enumerate() {
-        let Some(next) = order.get(i + 1) else { break };
-        let mut tree = vec![0u64; next.len() + 1];
+    for layer in order {
+        // Where each line starts and ends: number of the box or lane, and how far up or down on it.
+        let links = layer
+            .iter()
+            .flat_map(|p| places[*p].after.iter().map(|l| (places[*p].rank, l.own, places[l.to].rank, l.other)));
+        let mut links: Vec<_> = links.collect();
+        let before = |a: (usize, f64), b: (usize, f64)| a.0.cmp(&b.0).then(a.1.total_cmp(&b.1));
+        links.sort_by(|a, b| before((a.2, a.3), (b.2, b.3)));
+        let mut ends = Vec::with_capacity(links.len());
+        for (i, link) in links.iter().enumerate() {
+            let same = i > 0 && before((links[i - 1].2, links[i - 1].3), (link.2, link.3)).is_eq();
+            let end = ends.last().map_or(1, |(_, end)| end + usize::from(!same));
+            ends.push(((link.0, link.1), end));
+        }
+        ends.sort_by(|a, b| before(a.0, b.0).then(a.1.cmp(&b.1)));
+        let mut tree = vec![0u64; ends.len() + 1];
         let mut seen = 0;
-        for p in layer {
-            let mut ends: Vec<usize> = places[*p].after.iter().map(|l| places[l.to].rank).collect();
-            ends.sort_unstable();
-            // Lines that leave together do not cross.
-            for &end in &ends {
-                let (mut at, mut below) = (end + 1, 0);
+        // Lines that leave together do not cross: all of them look before any of them is noted.
+        for together in ends.chunk_by(|a, b| before(a.0, b.0).is_eq()) {
+            for (_, end) in together {
+                let (mut at, mut not_below) = (*end, 0);
                 while at > 0 {
-                    below += tree[at];
+                    not_below += tree[at];
                     at &= at - 1;
                 }
-                sum += seen - below;
+                sum += seen - not_below;
             }
-            for end in ends {
-                let mut at = end + 1;
+            for (_, end) in together {
+                let mut at = *end;
                 while at < tree.len() {
                     tree[at] += 1;
                     at += at & at.wrapping_neg();
@@ -287,6 +314,19 @@ fn level(order: &[Vec<usize>], places: &mut [Place]) {
             pool(layer, &wanted, places);
         }
     }
+    // At last lines go straight on, unless a box is in the way.
+    for layer in order {
+        let lane_before = |p: &Place| p.before.iter().find(|l| places[l.to].node.is_none()).map(|l| places[l.to].y);
+        let wanted = layer.iter().map(|p| {
+            let place = &places[*p];
+            match (place.node, lane_before(place)) {
+                (None, Some(y)) => (y, 1.0),
+                _ => (place.y, 1000.0),
+            }
+        });
+        let wanted: Vec<(f64, f64)> = wanted.collect();
+        pool(layer, &wanted, places);
+    }
 }
 
 fn apart(above: &Place, below: &Place) -> f64 {
@@ -307,7 +347,7 @@ fn wish(place: &Place, places: &[Place], forward: bool, both: bool) -> (f64, f64
             _ => 1.0,
         };
         // A line in the middle of both boxes is the main one.
-        let heavy = if link.own == 0.0 && link.other == 0.0 { heavy * 2.0 } else { heavy };
+        let heavy = if link.own == 0.0 && link.other == 0.0 { heavy * 4.0 } else { heavy };
         sum += heavy * (to.y + link.other - link.own);
         weight += heavy;
     }

@@ -79,9 +79,9 @@ fn sizes(plan: &Plan, schedule: &Schedule, lines: &[Line]) -> Sizes {
         let node = &graph[n];
         let chars = |text: String| text.chars().count().min(NAME + 1) as f64;
         // Widths of the fonts' usual letters: a picture is made where no font can be asked.
-        let width = (chars(node.name.clone()) * 7.4).max(chars(kind(plan, schedule, n)) * 6.2) + 24.0;
+        let width = (chars(node.name.clone()) * 7.7).max(chars(kind(plan, schedule, n)) * 6.2) + 24.0;
         let ports = outs[n.index()].len().max(ins[n.index()].len()).min(PORTS) as f64;
-        boxes.push((width.max(90.0), BOX.max((ports + 1.0) * PORT)));
+        boxes.push((width.max(110.0), BOX.max((ports + 1.0) * PORT)));
     }
     let ends = lines.iter().map(|line| {
         let (from, ports) = (&graph[line.from], &outs[line.from.index()]);
@@ -95,11 +95,12 @@ fn sizes(plan: &Plan, schedule: &Schedule, lines: &[Line]) -> Sizes {
         let ports = &ins[line.to.index()];
         (start, part(ports, line.edge.to, ports.len()))
     });
-    let words = lines.iter().map(|line| {
-        let [out, into, how] = words(line).map(|w| w.chars().count() as f64 * 5.4);
-        (out, into.max(how))
+    let leads = lines.iter().map(|line| {
+        let width = |words: &String| if words.is_empty() { 0.0 } else { words.chars().count() as f64 * 5.6 + 8.0 };
+        let [start, end] = words(line);
+        (width(&start), width(&end) + 8.0)
     });
-    Sizes { ends: ends.collect(), words: words.collect(), boxes }
+    Sizes { ends: ends.collect(), leads: leads.collect(), boxes }
 }
 
 /// Where one of `count` ports is on the side of its box.
@@ -108,11 +109,11 @@ fn part(ports: &[usize], port: usize, count: usize) -> f64 {
     (at as f64 + 1.0) / (count as f64 + 1.0)
 }
 
-/// What is written where a line starts, where it ends, and under its end.
-fn words(line: &Line) -> [String; 3] {
-    let how = if line.delivery == Delivery::Exchange { line.how.replace("exchange ", "") } else { String::new() };
-    let text = |t: &Option<String>| short(t.as_deref().unwrap_or_default(), WORDS);
-    [text(&line.output), text(&line.input), short(&how, WORDS)]
+/// What is written where a line starts and where it ends.
+fn words(line: &Line) -> [String; 2] {
+    let how = (line.delivery == Delivery::Exchange).then(|| line.how.replacen("exchange ", "", 1));
+    let end = [line.input.clone(), how].into_iter().flatten().collect::<Vec<_>>().join(" ");
+    [short(line.output.as_deref().unwrap_or_default(), WORDS), short(&end, WORDS)]
 }
 
 fn draw_lines(out: &mut String, lines: &[Line], layout: &Layout) {
@@ -126,34 +127,34 @@ fn draw_lines(out: &mut String, lines: &[Line], layout: &Layout) {
         if words.is_empty() || !written.insert(text.clone()) { String::new() } else { text }
     };
     let mut texts = String::new();
-    for (line, route) in lines.iter().zip(&layout.routes) {
+    for ((line, route), joins) in lines.iter().zip(&layout.routes).zip(&layout.joins) {
         let (marker, colour, width, dashes) = style(line.delivery, line.errors);
         let mut path = String::new();
         for (i, (x, y)) in route.iter().enumerate() {
             let _ = match i {
                 0 => write!(path, "M{x:.1} {y:.1}"),
-                // Into or out of a gap: a curve that is level at both ends.
-                i if i % 2 == 1 => {
+                i if i % 2 == 1 => write!(path, "H{x:.1}"),
+                // Level at both of its ends.
+                i => {
                     let (from, middle) = (route[i - 1], (route[i - 1].0 + x) / 2.0);
                     write!(path, "C{middle:.1} {:.1} {middle:.1} {y:.1} {x:.1} {y:.1}", from.1)
                 }
-                _ => write!(path, "H{x:.1}"),
             };
         }
         let title =
             [line.label.as_str(), &line.how].into_iter().filter(|w| !w.is_empty()).collect::<Vec<_>>().join(", ");
         let _ = writeln!(
             out,
-            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dashes} marker-end=\"url(#{marker})\">\
+            "<path d=\"{path}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{width}\"{dashes}{}>\
              <title>{}</title></path>",
+            if *joins { String::new() } else { format!(" marker-end=\"url(#{marker})\"") },
             escape(&title)
         );
-        let ([output, input, how], (Some(start), Some(end))) = (words(line), (route.first(), route.last())) else {
-            continue;
-        };
-        texts.push_str(&write(start.0 + 5.0, start.1 - 4.0, "start", colour, &output));
-        texts.push_str(&write(end.0 - 9.0, end.1 - 4.0, "end", colour, &input));
-        texts.push_str(&write(end.0 - 9.0, end.1 + 11.0, "end", colour, &how));
+        let ([first, last], (Some(start), Some(end))) = (words(line), (route.first(), route.last())) else { continue };
+        texts.push_str(&write(start.0 + 5.0, start.1 - 4.0, "start", colour, &first));
+        if !joins {
+            texts.push_str(&write(end.0 - 9.0, end.1 - 4.0, "end", colour, &last));
+        }
     }
     out.push_str(&texts);
 }

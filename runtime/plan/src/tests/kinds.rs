@@ -227,6 +227,8 @@ pub enum Lie {
     NoSchema,
     StrangeKeys,
     Silence,
+    Panic,
+    PanicInPorts,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -238,12 +240,17 @@ pub struct Lies {
 struct Liar;
 impl Kind for Liar {
     kind!("Liar", Transform, Lies);
+    fn ports(config: &Lies) -> Ports {
+        assert!(!matches!(config.lie, Lie::PanicInPorts), "no ports today");
+        Ports::transform()
+    }
     fn build(config: Lies, _: &Site, inputs: &[Input]) -> Planned {
         let schema = inputs[0].schema.clone();
         match config.lie {
             Lie::NoSchema => Ok(Built::map(schema, Idle).outputs(vec![])),
             Lie::StrangeKeys => Ok(transform(schema, Partitioning::Keys(vec![vec![1000]]))),
             Lie::Silence => Err(Problems::default()),
+            Lie::Panic | Lie::PanicInPorts => panic!("nobody told me about {}", inputs[0].port),
         }
     }
 }

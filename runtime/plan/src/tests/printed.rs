@@ -60,7 +60,7 @@ fn the_smallest_pictures() {
 fn hostile_names_stay_text() {
     let evil = r##"]]>\"</text><script>&amp;#quot;|`\u{1b}[31m\u{0}\n-->--\\"##;
     let graph = format!(
-        "Graph(name: \"{evil}\", about: \"{evil}\", nodes: {{
+        "Graph(name: \"]]>\\\"<b>&#quot;|`\", about: \"{evil}\", nodes: {{
             \"é\": Table(schema: {{\"{evil}\": Int64}}),
             \"b\": Route(input: \"é\", ways: [\"{evil}\", \"out\"]),
             \"c\": Dedup(input: [\"b\", \"b.out\"], columns: [\"{evil}\"]),

@@ -116,6 +116,21 @@ fn a_single_sink_does_not_hold_up_the_thread_of_its_source() {
     assert_eq!(shown(&plan, &schedule(&plan, Machine { threads: 1 }, &|_| None)), "a×1 b×1 a~b");
 }
 
+/// A chain is calls within calls: a very long one would overflow the stack of its thread.
+#[test]
+fn a_long_chain_is_cut() {
+    let mut nodes = A.to_string();
+    let mut before = "a".to_string();
+    for i in 0..200 {
+        nodes.push_str(&format!("\"n{i}\": Keep(input: \"{before}\", columns: [\"x\"]), "));
+        before = format!("n{i}");
+    }
+    let plan = good(&format!("{nodes} \"end\": Null(input: \"{before}\")"));
+    let schedule = schedule(&plan, Machine { threads: 2 }, &|_| None);
+    assert_eq!(schedule.stages.iter().map(|s| s.nodes.len()).collect::<Vec<_>>(), [64, 64, 64, 10]);
+    assert!(schedule.stages.iter().all(|s| s.instances == 2));
+}
+
 /// A graph of nodes of any kind, each reading one to three earlier ones.
 fn graphs() -> impl Strategy<Value = String> {
     let node = (0..9u8, prop::collection::vec(any::<prop::sample::Index>(), 1..4));

@@ -64,6 +64,18 @@ fn everything() {
     check("everything");
 }
 
+/// Errors of the text in some nodes do not hide those of others.
+#[test]
+fn text() {
+    check("text");
+}
+
+/// But what stands outside of nodes may be about all of them.
+#[test]
+fn outside() {
+    check("outside");
+}
+
 /// Limits behind places where the order is lost.
 #[test]
 fn order() {

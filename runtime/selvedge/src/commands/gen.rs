@@ -4,11 +4,19 @@ use super::{FAILED, WRONG};
 use crate::cli::{Gen, GenFormat};
 use crate::screen;
 use selvedge_exec::{Options, Status};
+use selvedge_generate::Shape;
 use selvedge_spec::Options as SpecOptions;
 use std::collections::BTreeMap;
 use std::path::Path;
 
 pub fn generate(args: &Gen) -> u8 {
+    let Some(shape) = Shape::find(&args.shape) else {
+        let near = selvedge_ron::nearest(&args.shape, Shape::ALL.iter().map(|s| s.name()));
+        let help = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
+        let known = Shape::ALL.iter().map(|s| format!("  {:<18} {}", s.name(), s.about())).collect::<Vec<_>>().join("\n");
+        screen::error(&format!("error: no shape named `{}`{help}\n{known}", args.shape));
+        return WRONG;
+    };
     let out = match std::path::absolute(&args.out) {
         Ok(out) => out,
         Err(e) => {
@@ -16,7 +24,7 @@ pub fn generate(args: &Gen) -> u8 {
             return WRONG;
         }
     };
-    let graph = graph(args, &out);
+    let graph = graph(args, shape, &out);
     let path = Path::new("/gen/graph.ron");
     let files = BTreeMap::from([(path.to_path_buf(), graph), ("/gen/connections.ron".into(), connections(&out))]);
     let (sources, spec, _) = selvedge_spec::load(&files, path, &SpecOptions::default());
@@ -48,9 +56,9 @@ pub fn generate(args: &Gen) -> u8 {
     }
 }
 
-fn graph(args: &Gen, out: &Path) -> String {
-    let (shape, rows, seed) = (&args.shape, args.rows, args.seed);
-    let table = shape.to_lowercase();
+fn graph(args: &Gen, shape: Shape, out: &Path) -> String {
+    let (rows, seed, table) = (args.rows, args.seed, shape.table());
+    let shape = shape.name();
     let path = format!("{:?}", out.display().to_string());
     let sink = match args.format {
         GenFormat::Csv => format!("Files(input: \"rows\", path: {path}, format: Csv())"),

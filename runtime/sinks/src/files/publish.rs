@@ -13,7 +13,7 @@
 //!
 //! Only files that a manifest names are ever removed or written over.
 
-use super::staging::{lock, sync_folder};
+use super::staging::{lock, sync, sync_all};
 use selvedge_node::{Commit, Error, Pending, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
@@ -118,7 +118,7 @@ impl Manifest {
             f.sync_all()
         });
         written.and_then(|()| fs::rename(&new, target.join(MANIFEST))).map_err(|e| Error::io("writing", new.display(), &e))?;
-        sync_folder(target)
+        sync(target)
     }
 
     /// Whether a commit that was begun still needs this staging folder.
@@ -242,9 +242,7 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
                 Err(e) => return Err(Error::io("publishing", to.display(), &e)),
             }
         }
-        for folder in folders {
-            sync_folder(&folder)?;
-        }
+        sync_all(target, folders.iter().map(PathBuf::as_path))?;
     }
     if let Some(incoming) = manifest.incoming.take() {
         let new: Vec<Entry> = incoming.moves.into_iter().map(|m| m.to).collect();

@@ -47,6 +47,11 @@ impl Scatter {
         })
     }
 
+    /// How many there are so far.
+    pub fn partitions(&self) -> usize {
+        self.folders.len()
+    }
+
     /// The folder of a partition, relative to the data set.
     pub fn folder(&self, partition: usize) -> &str {
         self.folders.get(partition).and_then(|f| f.as_deref().ok()).unwrap_or_default()

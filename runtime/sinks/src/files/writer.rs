@@ -2,16 +2,17 @@
 
 use super::encode::{Encode, Recipe};
 use super::publish::{Flushed, Staged};
-use super::scatter::{Scatter, escape};
+use super::scatter::{Piece, Scatter, escape};
 use super::staging::{Staging, folder_name};
 use super::{Mode, Roll};
 use arrow::array::RecordBatch;
+use arrow::compute::concat_batches;
 use hashbrown::HashMap;
 use selvedge_node::{Error, Out, Pending, Reservation, Result, Task, Writer};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
-/// Bytes that the open files of one writer may hold in memory.
+/// Bytes that the open files of one writer may hold in memory, and as many may wait for them.
 const HELD: usize = 32 << 20;
 /// No row group is ended below this size to save memory: it would not help, and readers would suffer.
 const LEAST: usize = 1 << 20;
@@ -36,11 +37,24 @@ pub struct FilesWriter {
     scatter: Option<Scatter>,
     /// Open files by partition; partition 0 where there are none.
     open: HashMap<usize, Open>,
+    /// Rows that wait while there are more partitions than files may be open.
+    waiting: Waiting,
     closed: Vec<Staged>,
     clock: u64,
     memory: Reservation,
     staging: Staging,
     staging_name: String,
+}
+
+/// Pieces of many partitions. Written as they come, each would close another partition's file to open its own; collected,
+/// each partition gets some thousand rows at a time.
+#[derive(Default)]
+struct Waiting {
+    pieces: Vec<Piece>,
+    /// Of the batches that the pieces are cut from.
+    bytes: usize,
+    /// Every other time the partitions are gone through backwards, so that the files left open are used first.
+    backwards: bool,
 }
 
 struct Open {
@@ -65,6 +79,7 @@ impl FilesWriter {
             instance: task.instance,
             scatter,
             open: HashMap::new(),
+            waiting: Waiting::default(),
             closed: vec![],
             clock: 0,
             memory: task.memory.reserve(),
@@ -95,6 +110,25 @@ impl FilesWriter {
         Ok(())
     }
 
+    /// Writes the rows that wait, partition by partition.
+    fn write_waiting(&mut self) -> Result<()> {
+        let Waiting { mut pieces, backwards, .. } = std::mem::take(&mut self.waiting);
+        self.waiting.backwards = !backwards;
+        // Stable: the rows of a partition keep their order.
+        pieces.sort_by_key(|p| p.partition);
+        let mut groups: Vec<&[Piece]> = pieces.chunk_by(|a, b| a.partition == b.partition).collect();
+        if backwards {
+            groups.reverse();
+        }
+        for group in groups {
+            let Some(first) = group.first() else { continue };
+            let rows = concat_batches(first.rows.schema_ref(), group.iter().map(|p| &p.rows))?;
+            self.append(first.partition, rows)?;
+            self.bound_memory()?;
+        }
+        Ok(())
+    }
+
     fn make_open(&mut self, partition: usize) -> Result<()> {
         if self.open.contains_key(&partition) {
             return Ok(());
@@ -114,8 +148,7 @@ impl FilesWriter {
     fn close(&mut self, partition: usize) -> Result<()> {
         let Some(open) = self.open.remove(&partition) else { return Ok(()) };
         let file = open.file.finish()?;
-        let synced = file.sync_all().and_then(|()| file.metadata());
-        let bytes = synced.map_err(|e| Error::io("syncing", self.staging.folder.join(&open.staged).display(), &e))?.len();
+        let bytes = file.metadata().map_err(|e| Error::io("writing", self.staging.folder.join(&open.staged).display(), &e))?.len();
         let number = open.number;
         let name = if open.folder.is_empty() { format!("{number}") } else { format!("{}/{number}", open.folder) };
         self.closed.push(Staged { staged: open.staged, name, rows: open.rows, bytes, spare: false });
@@ -126,14 +159,14 @@ impl FilesWriter {
     fn bound_memory(&mut self) -> Result<()> {
         loop {
             let held: usize = self.open.values().map(|o| o.file.memory()).sum();
-            if held <= HELD && self.memory.try_resize(held as u64) {
+            if held <= HELD && self.memory.try_resize((held + self.waiting.bytes) as u64) {
                 return Ok(());
             }
             let largest = self.open.values_mut().max_by_key(|o| o.file.memory());
             match largest {
                 Some(open) if open.file.memory() >= LEAST => open.file.spill()?,
                 _ => {
-                    self.memory.resize(held as u64);
+                    self.memory.resize((held + self.waiting.bytes) as u64);
                     return Ok(());
                 }
             }
@@ -165,8 +198,17 @@ impl Writer for FilesWriter {
                     let name = nameless.iter().find(|(r, _)| *r == row).map_or("", |(_, name)| name);
                     format!("a folder cannot have a name of {} bytes: `{}…`", name.len(), name.chars().take(40).collect::<String>())
                 })?;
-                for piece in pieces {
-                    self.append(piece.partition, piece.rows)?;
+                let many = scatter.partitions() > self.job.max_open;
+                if many || !self.waiting.pieces.is_empty() {
+                    self.waiting.bytes += batch.get_array_memory_size();
+                    self.waiting.pieces.extend(pieces);
+                    if self.waiting.bytes >= HELD || !self.memory.try_resize(self.memory.bytes().max(self.waiting.bytes as u64)) {
+                        self.write_waiting()?;
+                    }
+                } else {
+                    for piece in pieces {
+                        self.append(piece.partition, piece.rows)?;
+                    }
                 }
             }
         }
@@ -176,6 +218,7 @@ impl Writer for FilesWriter {
     }
 
     fn flush(&mut self, epoch: u64, _: &mut dyn Out) -> Result<Pending> {
+        self.write_waiting()?;
         let mut partitions: Vec<(usize, usize)> = self.open.iter().map(|(&p, o)| (o.number, p)).collect();
         partitions.sort_unstable();
         for (_, partition) in partitions {

@@ -37,8 +37,11 @@ impl Dialect {
             let fits = c.is_ascii() && !matches!(c, '\n' | '\r' | '\0');
             if !fits {
                 problems.push(
-                    Problem::error(at, format!("the {what} must be one ASCII character other than a line break, but is {c:?}"))
-                        .help("convert the file, or choose another character"),
+                    Problem::error(
+                        at,
+                        format!("the {what} must be one ASCII character other than a line break, but is {c:?}"),
+                    )
+                    .help("convert the file, or choose another character"),
                 );
             }
             if fits { c as u8 } else { 0 }

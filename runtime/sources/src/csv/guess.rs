@@ -67,7 +67,8 @@ impl Shape {
             Shape::Number
         } else if text.eq_ignore_ascii_case("true") || text.eq_ignore_ascii_case("false") {
             Shape::Boolean
-        } else if bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[..4].iter().all(u8::is_ascii_digit) {
+        } else if bytes.len() >= 10 && bytes[4] == b'-' && bytes[7] == b'-' && bytes[..4].iter().all(u8::is_ascii_digit)
+        {
             let (shape, to) = match bytes.get(10) {
                 None => (Shape::Date, DataType::Date32),
                 Some(b' ' | b'T') => (Shape::Timestamp, timestamp()),

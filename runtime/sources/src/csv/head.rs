@@ -45,8 +45,11 @@ pub fn records(request: &Request, file: &Found, options: &Options, most: usize) 
         if ended { splitter.finish(&window) } else { splitter.scan(&window) }
     }
     if splitter.records() == 0 && !ended {
-        return Err(Error::data(format!("{}: the first record is longer than {} bytes", file.name, options.max_record))
-            .help("check the delimiter and the quote, or raise max_record"));
+        return Err(Error::data(format!(
+            "{}: the first record is longer than {} bytes",
+            file.name, options.max_record
+        ))
+        .help("check the delimiter and the quote, or raise max_record"));
     }
     let records = (0..splitter.records()).map(|r| fields(&splitter, r, &window, options));
     Ok(records.flatten().take(most).collect())
@@ -98,8 +101,12 @@ pub fn names(request: &Request, file: &Found, options: &Options) -> std::result:
         }
         let name = String::from_utf8(field).map_err(|e| {
             request.problem(
-                Error::data(format!("the header of {} is not UTF-8: `{}`", file.name, String::from_utf8_lossy(e.as_bytes())))
-                    .help("convert the file: iconv -f LATIN1 -t UTF-8"),
+                Error::data(format!(
+                    "the header of {} is not UTF-8: `{}`",
+                    file.name,
+                    String::from_utf8_lossy(e.as_bytes())
+                ))
+                .help("convert the file: iconv -f LATIN1 -t UTF-8"),
             )
         })?;
         let name = if name.is_empty() { numbered } else { name };
@@ -123,9 +130,15 @@ pub fn doubtful(request: &Request, file: &Found, options: &Options) -> Vec<Probl
     for (i, name) in first.iter().enumerate() {
         let shown = String::from_utf8_lossy(name);
         if name.is_empty() {
-            warnings.push(warning(format!("field {} of the header of {} has no name: `column_{}`", i + 1, file.name, i + 1)));
+            warnings.push(warning(format!(
+                "field {} of the header of {} has no name: `column_{}`",
+                i + 1,
+                file.name,
+                i + 1
+            )));
         } else if first[..i].contains(name) {
-            warnings.push(warning(format!("the header of {} has `{shown}` twice: the second is `{shown}_2`", file.name)));
+            warnings
+                .push(warning(format!("the header of {} has `{shown}` twice: the second is `{shown}_2`", file.name)));
         }
     }
     warnings

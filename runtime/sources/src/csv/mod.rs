@@ -91,7 +91,11 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
             let guessed = if options.infer { guess::types(request, options, &heads, names)? } else { vec![] };
             let kept = || guess::Guess::text();
             let types = guessed.into_iter().chain(std::iter::repeat_with(kept));
-            names.iter().zip(types).map(|(name, g)| Known { name: name.clone(), ty: g.ty, reading: g.reading }).collect()
+            names
+                .iter()
+                .zip(types)
+                .map(|(name, g)| Known { name: name.clone(), ty: g.ty, reading: g.reading })
+                .collect()
         }
         (None, None) => return Err(request.no_schema()),
     };
@@ -174,7 +178,7 @@ fn check_declared(
     for (name, _) in &declared.0 {
         let without = request.files.iter().zip(heads).find_map(|(file, head)| {
             let head = head.as_ref()?;
-            (!head.iter().any(|h| *h == name.value)).then_some((file, head))
+            (!head.contains(&name.value)).then_some((file, head))
         });
         if let Some((file, head)) = without {
             let mut problem = Problem::unknown(name.span, "column", name, head.iter().map(String::as_str));
@@ -219,13 +223,8 @@ impl Source for CsvSource {
             // The length at plan time is a hint; the file may have grown.
             let bytes = std::fs::metadata(&file.path).map_err(|e| Error::io("reading", &file.name, &e))?.len();
             let compression = self.compression.of(&file.path, &file.name)?;
-            let whole = CsvSplit {
-                file: file.clone(),
-                layout: layout.clone(),
-                compression,
-                header: self.header,
-                range: None,
-            };
+            let whole =
+                CsvSplit { file: file.clone(), layout: layout.clone(), compression, header: self.header, range: None };
             if compression != Compression::Uncompressed || bytes <= self.split_bytes {
                 splits.push(Box::new(whole));
                 continue;

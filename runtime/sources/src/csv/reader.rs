@@ -12,10 +12,10 @@ use super::splitter::Splitter;
 use super::{BOM, Layout};
 use crate::compression::Input;
 use crate::lines::Lines;
-use crate::typed::{OnError, message, typed};
-use arrow::array::{ArrayRef, Int64Array, RecordBatch};
+use crate::overlong::{Overlong, RAW};
+use crate::typed::{Bad, OnError, message, text_batch, typed};
+use arrow::array::{ArrayRef, Int64Array};
 use arrow::compute::filter;
-use arrow::datatypes::{DataType, Field, Schema};
 use selvedge_node::{Error, Next, Out, Reader, Rejection, Result, Task, rows_json};
 use std::sync::Arc;
 
@@ -23,8 +23,6 @@ use std::sync::Arc;
 const BLOCK: usize = 256 << 10;
 /// Blocks without a row to send after which `read` returns, so that a stopping run is not kept waiting.
 const PATIENCE: usize = 64;
-/// The longest part of a broken record that is kept for `rawData`.
-const RAW: usize = 64 << 10;
 
 /// Which part of a file a reader has, for telling line numbers.
 pub struct Part {
@@ -39,20 +37,6 @@ struct Mark {
     /// Its line in this range, from 0, and its number among the records.
     line: u64,
     record: u64,
-}
-
-/// A record longer than any may be, while its rest is being skipped.
-struct Overlong {
-    raw: Vec<u8>,
-    line: u64,
-    bytes: u64,
-}
-
-impl Overlong {
-    fn keep(&mut self, bytes: &[u8]) {
-        self.raw.extend_from_slice(&bytes[..bytes.len().min(RAW - self.raw.len())]);
-        self.bytes += bytes.len() as u64;
-    }
 }
 
 pub struct CsvReader {
@@ -89,7 +73,14 @@ pub struct CsvReader {
 
 impl CsvReader {
     /// `header`: the first record is the header.
-    pub fn new(layout: Arc<Layout>, input: Input, name: String, header: bool, part: Option<Part>, task: &Task) -> CsvReader {
+    pub fn new(
+        layout: Arc<Layout>,
+        input: Input,
+        name: String,
+        header: bool,
+        part: Option<Part>,
+        task: &Task,
+    ) -> CsvReader {
         let columns = layout.wanted.iter().map(|_| TextColumn::new(&layout.values, task.batch_rows)).collect();
         CsvReader {
             splitter: Splitter::new(layout.values.dialect),
@@ -162,10 +153,10 @@ impl CsvReader {
     fn skip_overlong(&mut self) {
         let window = &self.window[..self.filled];
         let breaks = self.splitter.breaks().len() as u64;
-        let overlong = self.overlong.get_or_insert_with(|| Overlong { raw: vec![], line: self.lines, bytes: 0 });
+        let overlong = self.overlong.get_or_insert_with(|| Overlong::new(self.lines));
         // What has not been scanned stays: less than a block.
         let scanned = self.splitter.scanned();
-        overlong.keep(&window[..scanned]);
+        overlong.take(&window[..scanned]);
         self.lines += breaks;
         self.window.copy_within(scanned..self.filled, 0);
         self.filled -= scanned;
@@ -179,7 +170,7 @@ impl CsvReader {
         }
         let Some(mut overlong) = self.overlong.take() else { return Ok(()) };
         let end = self.splitter.starts()[self.splitter.first_field(1)] as usize - 1;
-        overlong.keep(&self.window[..end]);
+        overlong.take(&self.window[..end]);
         self.next = 1;
         if self.is_comment(&overlong.raw) || std::mem::take(&mut self.header) {
             return Ok(());
@@ -193,7 +184,13 @@ impl CsvReader {
     fn reject_long(&self, bytes: u64, line: u64, raw: &[u8], open: bool, out: &mut dyn Out) -> Result<()> {
         let most = self.layout.max_record;
         let why = if open { ": a quote in it is never closed" } else { "" };
-        self.reject("csv.record_too_long", line, format!("a record of {bytes} bytes, where {most} are allowed{why}"), raw, out)
+        self.reject(
+            "csv.record_too_long",
+            line,
+            format!("a record of {bytes} bytes, where {most} are allowed{why}"),
+            raw,
+            out,
+        )
     }
 
     /// Sends a broken record to `errors`; `line` counts in this range from 0.
@@ -248,7 +245,8 @@ impl CsvReader {
             stop += 1;
         }
         // What the number of fields does not show: comments, blank lines of one-column files, and long records.
-        let peculiar = self.layout.values.dialect.comment.is_some() || width == 1 || self.filled > self.layout.max_record;
+        let peculiar =
+            self.layout.values.dialect.comment.is_some() || width == 1 || self.filled > self.layout.max_record;
         if peculiar && let Some(found) = (r..stop).find(|&r| self.is_peculiar(r)) {
             stop = found;
         }
@@ -268,7 +266,9 @@ impl CsvReader {
             stop -= 1;
         }
         let to = self.splitter.start(stop).min(self.filled);
-        if stop > r && let Err(e) = std::str::from_utf8(&self.window[from..to]) {
+        if stop > r
+            && let Err(e) = std::str::from_utf8(&self.window[from..to])
+        {
             stop = self.record_at(r, stop, from + e.valid_up_to());
         }
         stop
@@ -347,6 +347,8 @@ impl CsvReader {
             self.reject("csv.utf8", line, what, record, out)?;
         } else if fields < width && self.layout.fill_ragged {
             self.append_short(r, fields);
+            let record = self.record(r);
+            out.altered("missing fields became null", 1, &|_| vec![String::from_utf8_lossy(record).into_owned()]);
         } else {
             self.reject("csv.columns", line, format!("{fields} fields, where {width} are expected"), record, out)?;
         }
@@ -369,7 +371,11 @@ impl CsvReader {
         } else if self.layout.needs_lines() {
             // Lines and records part ways where fields have line breaks.
             for r in from..to {
-                self.marks.push(Mark { row: self.rows + r - from, line: self.line(r), record: self.taken + (r - from) as u64 });
+                self.marks.push(Mark {
+                    row: self.rows + r - from,
+                    line: self.line(r),
+                    record: self.taken + (r - from) as u64,
+                });
             }
         }
         let fields = self.splitter.first_field(from)..=self.splitter.first_field(to);
@@ -409,6 +415,7 @@ impl CsvReader {
         let text: Vec<ArrayRef> = self.columns.iter_mut().map(TextColumn::finish).collect();
         let layout = self.layout.clone();
         let typed = typed(&text, &layout.readings, layout.on_error)?;
+        typed.report_nulled(&text, &layout.output.schema, out)?;
         if !typed.bad.is_empty() {
             self.reject_bad(&text, &typed.bad, out)?;
         }
@@ -429,11 +436,9 @@ impl CsvReader {
     }
 
     /// Rows with a value that its column's type cannot take.
-    fn reject_bad(&self, text: &[ArrayRef], bad: &[crate::typed::Bad], out: &mut dyn Out) -> Result<()> {
+    fn reject_bad(&self, text: &[ArrayRef], bad: &[Bad], out: &mut dyn Out) -> Result<()> {
         let schema = &self.layout.output.schema;
-        let fields: Vec<Field> =
-            (0..text.len()).map(|i| Field::new(schema.field(i).name(), DataType::Utf8, true)).collect();
-        let batch = RecordBatch::try_new(Arc::new(Schema::new(fields)), text.to_vec())?;
+        let batch = text_batch(text, schema)?;
         for some in bad.chunks(256) {
             let rows: Vec<usize> = some.iter().map(|b| b.row).collect();
             for (bad, raw) in some.iter().zip(rows_json(&batch, &rows)) {
@@ -442,7 +447,9 @@ impl CsvReader {
                 let line = self.absolute(self.origin(bad.row).0)?;
                 let message = format!("{}:{line}: {what}", self.name);
                 if self.layout.on_error == OnError::Fail {
-                    return Err(Error::data(message).help("set on_error: Reject or Null, or declare the column as Utf8"));
+                    return Err(
+                        Error::data(message).help("set on_error: Reject or Null, or declare the column as Utf8")
+                    );
                 }
                 out.reject(Rejection { code: "cast".into(), message, raw })?;
             }
@@ -467,7 +474,8 @@ impl Reader for CsvReader {
             } else if self.ended {
                 self.send(out)?;
                 if let Some(part) = &self.part {
-                    part.lines.note(part.range, self.lines + (self.splitter.records() + self.splitter.breaks().len()) as u64);
+                    part.lines
+                        .note(part.range, self.lines + (self.splitter.records() + self.splitter.breaks().len()) as u64);
                 }
                 return Ok(Next::Done);
             } else if self.failure.is_some() {

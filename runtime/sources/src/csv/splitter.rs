@@ -262,8 +262,12 @@ impl Splitter {
     #[inline(always)]
     fn push_ends(&mut self, mut ends: u64, feeds: u64) {
         let base = self.scanned as u32 + 1;
-        let Some(starts) = self.starts.get_mut(self.fields + 1..).and_then(|s| s.first_chunk_mut::<BLOCK>()) else { return };
-        let Some(records) = self.ends.get_mut(self.records..).and_then(|s| s.first_chunk_mut::<BLOCK>()) else { return };
+        let Some(starts) = self.starts.get_mut(self.fields + 1..).and_then(|s| s.first_chunk_mut::<BLOCK>()) else {
+            return;
+        };
+        let Some(records) = self.ends.get_mut(self.records..).and_then(|s| s.first_chunk_mut::<BLOCK>()) else {
+            return;
+        };
         let (mut fields, mut found) = (0, 0);
         while ends != 0 {
             let bit = ends.trailing_zeros();

@@ -38,7 +38,9 @@ impl Shape {
             Value::Array(items) => {
                 Shape::List(Box::new(items.iter().fold(Shape::Nothing, |shape, item| shape.and(Shape::of(item)))))
             }
-            Value::Object(fields) => Shape::Object(fields.iter().map(|(name, v)| (name.clone(), Shape::of(v))).collect()),
+            Value::Object(fields) => {
+                Shape::Object(fields.iter().map(|(name, v)| (name.clone(), Shape::of(v))).collect())
+            }
         }
     }
 

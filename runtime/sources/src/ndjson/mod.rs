@@ -121,7 +121,9 @@ fn reading(ty: &DataType) -> Reading {
 
 fn check_readable(name: &str, ty: &DataType) -> std::result::Result<(), String> {
     let readable = match reading(ty) {
-        Reading::AsIs => reader::decoder(&Arc::new(Schema::new(vec![Field::new(name, ty.clone(), true)])), false, 1).is_ok(),
+        Reading::AsIs => {
+            reader::decoder(&Arc::new(Schema::new(vec![Field::new(name, ty.clone(), true)])), false, 1).is_ok()
+        }
         _ => selvedge_cast::supported(&DataType::Utf8, ty),
     };
     if readable { Ok(()) } else { Err(format!("column `{name}`: JSON cannot be read as {ty}")) }
@@ -140,9 +142,8 @@ impl Source for NdjsonSource {
         for file in &self.files {
             let bytes = std::fs::metadata(&file.path).map_err(|e| Error::io("reading", &file.name, &e))?.len();
             let compression = self.compression.of(&file.path, &file.name)?;
-            let split = |range| {
-                Box::new(NdjsonSplit { file: file.clone(), layout: self.layout.clone(), compression, range })
-            };
+            let split =
+                |range| Box::new(NdjsonSplit { file: file.clone(), layout: self.layout.clone(), compression, range });
             if compression != Compression::Uncompressed || bytes <= self.split_bytes {
                 splits.push(split(None));
                 continue;

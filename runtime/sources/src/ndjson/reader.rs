@@ -4,6 +4,7 @@
 use super::{BOM, Layout};
 use crate::compression::Input;
 use crate::lines::Lines;
+use crate::overlong::{Overlong, RAW};
 use crate::typed::{OnError, message, shorten, typed};
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::compute::{concat_batches, filter};
@@ -20,8 +21,6 @@ use std::sync::Arc;
 const BLOCK: usize = 256 << 10;
 /// Blocks without a row to send after which `read` returns, so that a stopping run is not kept waiting.
 const PATIENCE: usize = 64;
-/// The longest part of a bad line that is kept for `rawData`.
-const RAW: usize = 64 << 10;
 /// How deep values may be nested. Decoding needs no stack for it, but arrow's error messages do.
 const DEPTH: usize = 512;
 
@@ -50,6 +49,8 @@ pub struct NdjsonReader {
     batch_bytes: usize,
     decoder: Option<Decoder>,
 
+    /// How much is read at once.
+    pub(super) block: usize,
     window: Vec<u8>,
     filled: usize,
     /// Start of the line that is not complete yet, and how far it has been searched for its end.
@@ -61,8 +62,7 @@ pub struct NdjsonReader {
     at_start: bool,
     ended: bool,
     failure: Option<Error>,
-    /// The beginning of a line longer than any may be, and its length so far.
-    overlong: Option<(Vec<u8>, u64)>,
+    overlong: Option<Overlong>,
     /// Lines and rows found so far.
     line: u64,
     row: u64,
@@ -87,6 +87,7 @@ impl NdjsonReader {
             // Offsets of text have 31 bits, and one more line may be as long as any.
             batch_bytes: task.batch_bytes.clamp(1, 512 << 20),
             decoder: None,
+            block: BLOCK,
             window: vec![],
             filled: 0,
             open: 0,
@@ -112,14 +113,14 @@ impl NdjsonReader {
             self.taken = 0;
         }
         if self.filled - self.open > self.layout.max_record || self.overlong.is_some() {
-            let piece = &self.window[self.open..self.filled];
-            let (_, bytes) = self.overlong.get_or_insert_with(|| (piece[..piece.len().min(RAW)].to_vec(), 0));
-            *bytes += piece.len() as u64;
+            self.overlong.get_or_insert_with(|| Overlong::new(self.line)).take(&self.window[self.open..self.filled]);
             self.filled = self.open;
             self.searched = self.open;
         }
-        if self.window.len() < self.filled + BLOCK {
-            self.window.resize(self.filled + BLOCK, 0);
+        // Three bytes at least, for the mark.
+        let room = self.filled + self.block.max(BOM.len());
+        if self.window.len() < room {
+            self.window.resize(room, 0);
         }
         let read = if std::mem::take(&mut self.at_start) {
             // The mark, if there is one, is not part of the first line.
@@ -127,7 +128,7 @@ impl NdjsonReader {
             self.filled = read.as_ref().map_or(0, |&n| if self.window[..n] == *BOM { 0 } else { n });
             read
         } else {
-            let read = self.input.read(&mut self.window[self.filled..self.filled + BLOCK]);
+            let read = self.input.read(&mut self.window[self.filled..self.filled + self.block]);
             self.filled += read.as_ref().map_or(0, |n| *n);
             read
         };
@@ -155,16 +156,13 @@ impl NdjsonReader {
         let from = std::mem::replace(&mut self.open, (to + 1).min(self.filled));
         let line = self.line;
         self.line += 1;
-        let bytes = (to - from) as u64 + self.overlong.as_ref().map_or(0, |(_, bytes)| *bytes);
-        if bytes > self.layout.max_record as u64 {
+        if self.overlong.is_some() || to - from > self.layout.max_record {
             self.row += 1;
-            let raw = match self.overlong.take() {
-                Some((raw, _)) => raw,
-                None => self.window[from..to.min(from + RAW)].to_vec(),
-            };
+            let mut overlong = self.overlong.take().unwrap_or_else(|| Overlong::new(line));
+            overlong.take(&self.window[from..to]);
             out.create("read", 1);
-            let what = format!("a line of {bytes} bytes, where {} are allowed", self.layout.max_record);
-            return self.reject("ndjson.record_too_long", line, &what, &raw, out);
+            let what = format!("a line of {} bytes, where {} are allowed", overlong.bytes, self.layout.max_record);
+            return self.reject("ndjson.record_too_long", overlong.line, &what, &overlong.raw, out);
         }
         if !self.window[from..to].iter().all(u8::is_ascii_whitespace) {
             self.lines.push(Line { from, to, line, row: self.row });
@@ -270,6 +268,7 @@ impl NdjsonReader {
         let lines: Vec<usize> = decoded.batches.iter().flat_map(|(_, lines)| lines.clone()).collect();
         let text: Vec<ArrayRef> = layout.wanted.iter().map(|&column| batch.column(column).clone()).collect();
         let typed = typed(&text, &layout.readings, layout.on_error)?;
+        typed.report_nulled(&text, &layout.output.schema, out)?;
         for bad in &typed.bad {
             let line = lines[bad.row];
             let field = layout.output.schema.field(bad.column);
@@ -308,7 +307,12 @@ impl NdjsonReader {
         };
         match serde_json::from_slice::<Value>(line) {
             Ok(Value::Object(_)) => {}
-            Ok(_) => return ("ndjson.type", format!("expected an object, found {}", shorten(&String::from_utf8_lossy(line), 200))),
+            Ok(_) => {
+                return (
+                    "ndjson.type",
+                    format!("expected an object, found {}", shorten(&String::from_utf8_lossy(line), 200)),
+                );
+            }
             // `… at line 1 column 7`: the line is known better.
             Err(e) => return ("ndjson.syntax", e.to_string().replace("at line 1 column", "at byte")),
         }

@@ -7,8 +7,8 @@ use proptest::prelude::*;
 /// Strings with the marks that mean something in them.
 fn string() -> impl Strategy<Value = String> {
     let part = prop::sample::select(vec![
-        "$", "{", "}", "${", "$${", "${a}", "${b}", "env:", ":-", "secret:", "E", "a", "é", ".", "/", "$in", "..", "p.ron",
-        "x", " ", "\\n",
+        "$", "{", "}", "${", "$${", "${a}", "${b}", "env:", ":-", "secret:", "E", "a", "é", ".", "/", "$in", "..",
+        "p.ron", "x", " ", "\\n",
     ]);
     prop::collection::vec(part, 0..5).prop_map(|parts| format!("\"{}\"", parts.concat()))
 }
@@ -18,15 +18,18 @@ fn value() -> impl Strategy<Value = String> {
     leaf.prop_recursive(2, 6, 3, |inner| {
         prop_oneof![
             prop::collection::vec(inner.clone(), 0..3).prop_map(|v| format!("[{}]", v.join(", "))),
-            prop::collection::vec((string(), inner), 0..3)
-                .prop_map(|v| format!("{{{}}}", v.iter().map(|(k, v)| format!("{k}: {v}")).collect::<Vec<_>>().join(", "))),
+            prop::collection::vec((string(), inner), 0..3).prop_map(|v| format!(
+                "{{{}}}",
+                v.iter().map(|(k, v)| format!("{k}: {v}")).collect::<Vec<_>>().join(", ")
+            )),
         ]
     })
 }
 
 fn node() -> impl Strategy<Value = String> {
     let kind = prop::sample::select(vec!["T", "Include"]);
-    let field = (prop::sample::select(vec!["input", "path", "params", "x"]), value()).prop_map(|(n, v)| format!("{n}: {v}"));
+    let field =
+        (prop::sample::select(vec!["input", "path", "params", "x"]), value()).prop_map(|(n, v)| format!("{n}: {v}"));
     (kind, prop::collection::vec(field, 0..3)).prop_map(|(kind, fields)| format!("{kind}({})", fields.join(", ")))
 }
 

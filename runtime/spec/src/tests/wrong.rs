@@ -60,7 +60,8 @@ fn no_connections() {
 #[test]
 fn long_lines_are_cut() {
     let long = "x".repeat(1_000_000);
-    let text = format!("// file: graph.ron\nGraph(about: \"é{long}\", nodse: {{}}, nodes: {{\"a\": T(x: \"{long}\")}})");
+    let text =
+        format!("// file: graph.ron\nGraph(about: \"é{long}\", nodse: {{}}, nodes: {{\"a\": T(x: \"{long}\")}})");
     let (sources, result, _) = read(&text, &options("local", &[], &[]));
     let shown = render(&result.expect_err("a wrong field").0, &sources, true);
     assert!(shown.contains("graph.ron:1:1000019") && shown.contains("nodse") && shown.len() < 2_000, "{shown}");

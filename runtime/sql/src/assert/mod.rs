@@ -6,7 +6,6 @@ mod rules;
 mod tests;
 
 use crate::expr::Values;
-use crate::filter::rows_but;
 use crate::reject::CODE;
 use arrow::array::AsArray;
 use arrow::compute::filter_record_batch;
@@ -110,6 +109,7 @@ impl Rules {
         for (at, rule) in self.rows.iter().enumerate() {
             let Values { array, bad } = rule.holds.evaluate_each(&batch)?;
             let truth = array.as_boolean();
+            // Bad rows have a null here and are not among the broken.
             let mut broken = !truth.values();
             if let Some(valid) = truth.nulls() {
                 broken = &broken & valid.inner();
@@ -130,12 +130,11 @@ impl Rules {
                 .help("severity: Reject sends such rows to `errors`, Warn counts them"));
             }
             if rule.severity == Severity::Warn {
-                let broken = BooleanArray::new(&broken & &rows_but(rows, &bad), None);
-                out.altered_where(&format!("warning: {}", rule.label), &batch, &broken);
+                out.altered_where(&format!("warning: {}", rule.label), &batch, &BooleanArray::new(broken.clone(), None));
             }
             gone.resize_with(rows, || None);
             if rule.severity == Severity::Reject {
-                for row in broken.set_indices().filter(|row| bad.binary_search_by_key(row, |(r, _)| *r).is_err()) {
+                for row in broken.set_indices() {
                     gone[row].get_or_insert(Breach { rule: at, error: None });
                 }
             }
@@ -229,7 +228,7 @@ struct Checker {
 fn start(rule: &TableRule, schema: &SchemaRef, task: &Task) -> Result<State> {
     Ok(match &rule.check {
         Check::Unique { columns } | Check::Distinct { columns, .. } => {
-            State::Keys { distinct: Distinct::new(schema, columns, task)?, samples: vec![] }
+            State::Keys { distinct: Box::new(Distinct::new(schema, columns, task)?), samples: vec![] }
         }
         Check::NullShare { .. } => State::Nulls(0),
         Check::Rows { .. } => State::Nothing,

@@ -275,6 +275,6 @@ fn within(what: &str, min: &Option<impl std::fmt::Display>, max: &Option<impl st
 pub(super) enum State {
     Nothing,
     Nulls(u64),
-    Keys { distinct: Distinct, samples: Vec<String> },
+    Keys { distinct: Box<Distinct>, samples: Vec<String> },
     Total(Box<dyn datafusion::logical_expr::Accumulator>),
 }

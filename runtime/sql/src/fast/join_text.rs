@@ -108,7 +108,8 @@ fn text_literal(expr: &Arc<dyn PhysicalExpr>) -> Option<String> {
 enum Source {
     Literal(Vec<u8>),
     Text(StringArray),
-    Padded { text: StringArray, width: usize, fill: u8 },
+    /// Padded text and a literal behind it, as far as both fit into a word: `00012-`.
+    Padded { text: StringArray, width: usize, fill: u8, behind: u64, total: usize },
 }
 
 impl JoinText {
@@ -118,7 +119,13 @@ impl JoinText {
         for piece in &self.pieces {
             let text = match piece {
                 Piece::Literal(text) => {
-                    sources.push(Source::Literal(text.as_bytes().to_vec()));
+                    match sources.last_mut() {
+                        Some(Source::Padded { width, behind, total, .. }) if width == total && *width + text.len() <= WORD => {
+                            *behind = pad(load(text.as_bytes(), 0, text.len()), *width, 0);
+                            *total += text.len();
+                        }
+                        _ => sources.push(Source::Literal(text.as_bytes().to_vec())),
+                    }
                     continue;
                 }
                 Piece::Text(expr) | Piece::Padded { text: expr, .. } => expr.evaluate(batch)?.into_array(batch.num_rows())?,
@@ -129,7 +136,9 @@ impl JoinText {
             }
             sources.push(match piece {
                 // Characters are bytes then.
-                Piece::Padded { width, fill, .. } if text.is_ascii() => Source::Padded { text, width: *width, fill: *fill },
+                Piece::Padded { width, fill, .. } if text.is_ascii() => {
+                    Source::Padded { text, width: *width, fill: *fill, behind: 0, total: *width }
+                }
                 Piece::Padded { .. } => return Ok(None),
                 _ => Source::Text(text),
             });
@@ -143,7 +152,7 @@ fn join(sources: &[Source], rows: usize) -> Option<StringArray> {
     let bytes = sources.iter().map(|s| match s {
         Source::Literal(text) => text.len() * rows,
         Source::Text(text) => text.value_data().len().min(text.value_offsets().last().map_or(0, |&end| end as usize)),
-        Source::Padded { width, .. } => width * rows,
+        Source::Padded { total, .. } => total * rows,
     });
     let bytes = bytes.sum::<usize>();
     i32::try_from(bytes).ok()?;
@@ -165,12 +174,12 @@ fn join(sources: &[Source], rows: usize) -> Option<StringArray> {
                         let (start, length) = range(text, row);
                         copy(&mut out, at, text.value_data(), start, length)
                     }
-                    Source::Padded { text, width, fill } => {
+                    Source::Padded { text, width, fill, behind, total } => {
                         let (start, length) = range(text, row);
                         let length = length.min(*width);
-                        let word = load(text.value_data(), start, length);
-                        store(&mut out, at, pad(word, width - length, *fill));
-                        *width
+                        let word = pad(load(text.value_data(), start, length), width - length, *fill);
+                        store(&mut out, at, (word & mask(*width)) | behind);
+                        *total
                     }
                 };
             }

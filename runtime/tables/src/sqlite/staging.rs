@@ -59,6 +59,10 @@ struct Staging {
 
 impl StagingWriter {
     pub fn open(database: &Sqlite, load: &Load, fit: Fit, task: &Task) -> Result<StagingWriter> {
+        // A first run in a clean place has neither the file nor its folder.
+        if load.create && let Some(folder) = database.path.parent() {
+            fs::create_dir_all(folder).map_err(|e| Error::io("making", folder.display(), &e))?;
+        }
         sweep(&database.path);
         let mut writer = StagingWriter {
             database: database.clone(),

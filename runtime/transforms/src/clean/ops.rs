@@ -80,7 +80,7 @@ pub(crate) enum Op {
     },
     /// Zeros before a text until it has that length: `PadLeft(5)` mends postal codes that a spreadsheet took for numbers.
     PadLeft {
-        length: usize,
+        length: Spanned<usize>,
         #[serde(default = "zero")]
         with: char,
     },

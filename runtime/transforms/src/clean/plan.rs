@@ -34,6 +34,8 @@ pub(super) fn plan(schema: &Schema, config: Config) -> Planned {
     };
     for (name, ops) in config.columns.0 {
         let Some(at) = plan.problems.take(column(schema, &name)) else { continue };
+        // What had no nulls may have some now.
+        plan.fields[at] = Arc::new(plan.fields[at].as_ref().clone().with_nullable(true));
         for op in ops {
             plan.op(at, op);
         }
@@ -73,10 +75,10 @@ impl Planned {
         }
         if ty != DataType::Utf8 {
             self.push(at, Box::new(|array| Ok((to(array, &DataType::Utf8)?, None))), Bad::Nothing);
-            let field = self.fields[at].as_ref().clone().with_data_type(DataType::Utf8).with_nullable(true);
+            let field = self.fields[at].as_ref().clone().with_data_type(DataType::Utf8);
             self.fields[at] = Arc::new(field);
         }
-        let simple = |f: fn(&StringArray) -> StringArray| on_text(f);
+        let simple = |f: fn(&StringArray) -> Result<StringArray>| on_text(f);
         let change = match op.value {
             Op::Trim => simple(text::trim),
             Op::Lower => simple(text::lower),
@@ -95,7 +97,10 @@ impl Planned {
                 on_text(move |a| text::replace(a, &from, &to))
             }
             Op::Digits => simple(text::digits),
-            Op::PadLeft { length, with } => on_text(move |a| text::pad_left(a, length, with)),
+            Op::PadLeft { length, .. } if length.value > 1000 => {
+                return self.wrong(length.span, format!("a length of at most 1000 was expected, not {length}"), "");
+            }
+            Op::PadLeft { length, with } => on_text(move |a| text::pad_left(a, length.value, with)),
             Op::Hash { key } => match Hasher::new(key.as_ref().map(|k| k.as_str())) {
                 Some(hasher) => on_text(move |a| hasher.hash(a)),
                 None => {
@@ -113,10 +118,8 @@ impl Planned {
                 self.problems.0.extend(values.problems("synonym").0);
                 let known = Synonyms::new(values.0.into_iter().map(|(from, to)| (from.value, to)));
                 let bad = bad(&otherwise, "synonym", &name, "is no known synonym");
-                let change = known_or(otherwise, move |old, new| {
-                    let meaning = known.meaning(old, new).map(str::to_string)?;
-                    new.clear();
-                    new.push_str(&meaning);
+                let change = known_or(otherwise, move |old, new, room| {
+                    new.push_str(known.meaning(old, room)?);
                     Some(())
                 });
                 return self.push(at, change, bad);
@@ -130,7 +133,7 @@ impl Planned {
                     );
                 }
                 let bad = bad(&otherwise, "phone", &name, "is no telephone number");
-                let change = known_or(otherwise, move |old, new| people::phone(old, &country, digits, new));
+                let change = known_or(otherwise, move |old, new, _| people::phone(old, &country, digits, new));
                 return self.push(at, change, bad);
             }
             // Done above.
@@ -252,8 +255,8 @@ impl Planned {
     }
 }
 
-fn on_text(f: impl Fn(&StringArray) -> StringArray + Send + Sync + 'static) -> Change {
-    Box::new(move |array| Ok((Arc::new(f(array.as_string())) as ArrayRef, None)))
+fn on_text(f: impl Fn(&StringArray) -> Result<StringArray> + Send + Sync + 'static) -> Change {
+    Box::new(move |array| Ok((Arc::new(f(array.as_string())?) as ArrayRef, None)))
 }
 
 fn bad(otherwise: &Unknown, code: &'static str, column: &str, complaint: &str) -> Bad {
@@ -266,17 +269,21 @@ fn bad(otherwise: &Unknown, code: &'static str, column: &str, complaint: &str) -
     }
 }
 
-/// What `know` writes in place of a text, or `otherwise` where it does not know it.
-fn known_or(otherwise: Unknown, know: impl Fn(&str, &mut String) -> Option<()> + Send + Sync + 'static) -> Change {
+/// What `know` writes (with a further text as room to work in) in place of a text, or `otherwise` where it does not know it.
+fn known_or(
+    otherwise: Unknown,
+    know: impl Fn(&str, &mut String, &mut String) -> Option<()> + Send + Sync + 'static,
+) -> Change {
     Box::new(move |array| {
         let array = array.as_string::<i32>();
         // Marked by number: nulls are never asked about.
         let mut bad = BooleanBufferBuilder::new(array.len());
         let mut asked = 0;
         let mut unknown = vec![];
+        let mut room = String::new();
         let new = each(array, |old, new| {
             asked += 1;
-            if know(old, new).is_some() {
+            if know(old, new, &mut room).is_some() {
                 return if new == old { text::Change::Same } else { text::Change::New };
             }
             unknown.push(asked - 1);
@@ -289,7 +296,7 @@ fn known_or(otherwise: Unknown, know: impl Fn(&str, &mut String) -> Option<()> +
                     text::Change::New
                 }
             }
-        });
+        })?;
         if unknown.is_empty() {
             return Ok((Arc::new(new) as ArrayRef, None));
         }

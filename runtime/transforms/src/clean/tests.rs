@@ -67,6 +67,14 @@ fn ranges() {
 }
 
 #[test]
+fn a_column_without_nulls_may_get_some() {
+    let ages: ArrayRef = Arc::new(arrow::array::Int64Array::from(vec![5, 500]));
+    let batch = RecordBatch::try_from_iter(vec![("age", ages)]).unwrap();
+    assert!(!batch.schema().field(0).is_nullable());
+    clean(r#"columns: {"age": [Range(0, 120)]}"#).batch(batch).run().expect("age:Int64\n5\nnull");
+}
+
+#[test]
 fn personal_data_is_hidden() {
     clean(r#"columns: {"mail": [MaskEmail], "card": [Mask(keep_last: 4)], "id": [Hash], "phone": [Phone("1", otherwise: Null)]}"#)
         .input("mail | card:Int64 | id | phone\nanna@x.org | 4111111111111234 | abc | (512) 555-0123\nnull | null | null | ?")
@@ -108,7 +116,7 @@ fn columns_made_from_others() {
 #[test]
 fn all_problems_at_once() {
     let problems = clean(
-        r#"columns: {"nme": [Trim], "n": [Trim, Range(), Range(0, "x"), Hash(key: "")], "name": [Range(1, 2), Replace("", "x"), Phone("x")]},
+        r#"columns: {"nme": [Trim], "n": [Trim, Range(), Range(0, "x"), Hash(key: "")], "name": [Range(1, 2), Replace("", "x"), Phone("x"), PadLeft(9999)]},
            add: [Age("name", to: "n", at: "2024"), Age("d", to: "a", at: "soon"), Age("d", to: "b"), Band("n", to: "c", edges: [2, 1]),
                  Band("n", to: "e", edges: [1], labels: []), Place("name")]"#,
     )
@@ -125,6 +133,7 @@ fn all_problems_at_once() {
             "a range is for numbers, dates and timestamps, but column `name` is Utf8 (cast it first with SchemaEdit(edits: [Cast(…)]))",
             "an empty text cannot be replaced",
             "a country code has one to three digits, but is \"x\"",
+            "a length of at most 1000 was expected, not 9999",
             "column `name` must be a date or timestamp, but is Utf8 (cast it first with SchemaEdit(edits: [Cast(…)]))",
             "there is a column `n` already",
             "\"soon\" is no date (write it as 2024-06-30, or today())",

@@ -40,6 +40,10 @@ impl NumberParser {
 
     fn read(&self, text: &str, out: &mut String) -> Option<()> {
         let mut text = text.trim();
+        // Most numbers wear nothing.
+        if let [b'0'..=b'9', .., b'0'..=b'9'] | [b'0'..=b'9'] = text.as_bytes() {
+            return self.digits(text, out);
+        }
         let mut negative = false;
         if let Some(inner) = text.strip_prefix('(').and_then(|t| t.strip_suffix(')')) {
             negative = true;

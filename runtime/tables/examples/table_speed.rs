@@ -1,3 +1,5 @@
+//! Measures how fast this crate's nodes move rows, without the engine: `cargo run --release -p selvedge-tables --example speed`.
+
 use arrow::array::*;
 use arrow::datatypes::*;
 use selvedge_node::*;
@@ -11,6 +13,7 @@ impl Out for Counts {
     fn reject(&mut self, r: Rejection) -> Result<()> { panic!("{r:?}") }
     fn absorb(&mut self, _: &str, n: u64) { self.1 += n }
     fn create(&mut self, _: &str, _: u64) {}
+    fn altered(&mut self, _: &str, _: u64, _: &dyn Fn(usize) -> Vec<String>) {}
     fn stopping(&self) -> bool { false }
 }
 struct None_(Option<Connection>);
@@ -56,33 +59,36 @@ fn cpu() -> f64 {
 fn main() {
     let dir = std::env::temp_dir().join(format!("speed-{}", std::process::id()));
     std::fs::create_dir_all(&dir).unwrap();
+    let connection = || Connection { name: "db".into(), kind: "Sqlite".into(), span: Span::default(), body: selvedge_ron::parse(selvedge_ron::FileId(0), "(path: \"w.db\")").unwrap(), base: dir.clone() };
     let batches: Vec<_> = (0..61).map(|i| batch(i * 16384, 16384)).collect();
-    let rows = 61 * 16384 * 2u64;
-    let configs: Vec<String> = match std::env::args().nth(1) { Some(c) => vec![c], None => ["(path: \"o\")", "(path: \"o\", format: Parquet(statistics: Page))", "(path: \"o\", format: Parquet(statistics: None))", "(path: \"o\", format: Parquet(dictionary: false))", "(path: \"o\", format: Parquet(compression: None))", "(path: \"o\", format: Csv)", "(path: \"o\", format: Ndjson)", "(path: \"o\", format: Arrow)", "(path: \"o\", partition_by: [\"warehouse\"])", "(path: \"o\", partition_by: [\"store_id\"])"].map(String::from).to_vec() };
-    for text in configs {
-        let _ = std::fs::remove_dir_all(dir.join("o"));
-        let built = build(selvedge_sinks::kinds(), "Files", &text, batches[0].schema(), None, &dir);
+    let rows = 61 * 16384u64;
+    for text in ["(connection: \"db\", table: \"t\")", "(connection: \"db\", table: \"t\", mode: Replace)", "(connection: \"db\", table: \"t\")", "(connection: \"db\", table: \"u\", mode: Upsert([\"inventory_id\"]))", "(connection: \"db\", table: \"u\", mode: Upsert([\"inventory_id\"]))"] {
+        let built = build(selvedge_tables::kinds(), "Warehouse", text, batches[0].schema(), Some(connection()), &dir);
         let Work::Sink(sink) = built.work else { panic!() };
         let mut out = Counts(0, 0);
         let (t, c) = (Instant::now(), cpu());
-        let task = task(0);
+        let mut task = task(0);
+        task.run = format!("{:?}", t);
         let mut w = sink.open(&task).unwrap();
-        for _ in 0..2 { for b in &batches { w.write(0, b.clone(), &mut out).unwrap(); } }
+        for b in &batches { w.write(0, b.clone(), &mut out).unwrap(); }
         let written = t.elapsed().as_secs_f64();
         let p = w.flush(1, &mut out).unwrap();
         let flushed = t.elapsed().as_secs_f64();
         drop(w);
         sink.commit(&Commit { run: task.run.clone(), epoch: 1 }, &[p]).unwrap();
-        let size: u64 = std::process::Command::new("du").args(["-sb"]).arg(dir.join("o")).output().map(|o| String::from_utf8(o.stdout).unwrap().split('\t').next().unwrap().parse().unwrap()).unwrap();
-        println!("{text:70} {:.2} Mrows/s wall  {:.2} Mrows/cpu-s  write {written:.2} flush {:.2} total {:.2}  {:.0} MB, budget peak {} MB, rss {} MB", rows as f64 / t.elapsed().as_secs_f64() / 1e6, rows as f64 / (cpu() - c) / 1e6, flushed - written, t.elapsed().as_secs_f64(), size as f64 / 1e6, task.memory.peak() >> 20, rss());
+        let total = t.elapsed().as_secs_f64();
+        println!("{text:70} {:.0} krows/s wall, write alone {:.0} krows/s; write {written:.2} flush {:.2} commit {:.2}, cpu {:.2}, rss {}", rows as f64 / total / 1e3, rows as f64 / written / 1e3, flushed - written, total - flushed, cpu() - c, rss());
     }
-    // the bare writer
-    for (name, props) in [("bare default", parquet::file::properties::WriterProperties::builder().set_compression(parquet::basic::Compression::SNAPPY).build())] {
+    for text in ["(connection: \"db\", table: \"u\")", "(connection: \"db\", table: \"u\", bookmark: \"updated_at\")", "(connection: \"db\", table: \"u\", columns: [\"inventory_id\", \"quantity\"])"] {
+        let built = build(selvedge_tables::kinds(), "Table", text, batches[0].schema(), Some(connection()), &dir);
+        let Work::Source(source) = built.work else { panic!() };
+        let mut out = Counts(0, 0);
         let (t, c) = (Instant::now(), cpu());
-        let mut w = parquet::arrow::ArrowWriter::try_new(std::fs::File::create(dir.join("bare")).unwrap(), batches[0].schema(), Some(props)).unwrap();
-        for _ in 0..2 { for b in &batches { w.write(b).unwrap(); } }
-        w.close().unwrap();
-        println!("{name:70} {:.2} Mrows/s wall  {:.2} Mrows/cpu-s rss {}", rows as f64 / t.elapsed().as_secs_f64() / 1e6, rows as f64 / (cpu() - c) / 1e6, rss());
+        for s in source.splits(&Default::default()).unwrap() {
+            let mut r = s.open(&task(0)).unwrap();
+            while r.read(&mut out).unwrap() != Next::Done {}
+        }
+        println!("{text:70} {:.0} krows/s, cpu {:.2}, rss {}", out.0 as f64 / t.elapsed().as_secs_f64() / 1e3, cpu() - c, rss());
     }
     std::fs::remove_dir_all(&dir).unwrap();
 }
