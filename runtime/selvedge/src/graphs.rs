@@ -32,7 +32,6 @@ pub fn find(paths: &[PathBuf]) -> Result<Vec<PathBuf>, String> {
 
 /// A plan, or all that is wrong with the graph; warnings either way.
 pub struct Checked {
-    pub path: PathBuf,
     pub plan: Result<Plan, Problems>,
     pub warnings: Vec<Problem>,
     pub sources: Sources,
@@ -70,5 +69,5 @@ pub fn check(path: &Path, source: &Source) -> Checked {
     if let Ok(plan) = &plan {
         warnings.extend(plan.warnings.iter().cloned());
     }
-    Checked { path: path.to_path_buf(), plan, warnings, sources }
+    Checked { plan, warnings, sources }
 }

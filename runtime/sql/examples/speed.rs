@@ -15,7 +15,9 @@ fn rows() -> RecordBatch {
         state = state.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
         (state >> 33) % below
     };
-    let mut text = |below: u64| -> ArrayRef { Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| next(below).to_string()))) };
+    let mut text = |below: u64| -> ArrayRef {
+        Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| next(below).to_string())))
+    };
     let (sy, ge, vend, item) = (text(12), text(4), text(90_000), text(70_000));
     let f = Arc::new(StringArray::from_iter_values((0..ROWS).map(|_| ["NONE", "A", "B", "C"][next(4) as usize])));
     let units: Int32Array = (0..ROWS).map(|_| (next(50) > 0).then(|| next(20) as i32)).collect();
@@ -79,4 +81,11 @@ fn main() {
         }
         println!("{:>8.2} ns/row  {}", best * 1e9, text.value);
     }
+
+    let text = Spanned::new("units > 0 and dollars / units between 0.01 and 1000".to_string(), Span::default());
+    let start = Instant::now();
+    for _ in 0..1000 {
+        std::hint::black_box(selvedge_sql::compile_conjuncts(&batch.schema(), &text).expect("a predicate"));
+    }
+    println!("{:>8.2} µs to plan  {}", start.elapsed().as_secs_f64() * 1e3, text.value);
 }

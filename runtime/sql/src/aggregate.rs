@@ -28,7 +28,10 @@ pub struct CompiledAggregate {
 
 /// Plans an aggregate over the columns of `schema`: `sum(units)`, `count(*)`, `count(distinct sku)`,
 /// `max(price) filter (where units > 0)`.
-pub fn compile_aggregate(schema: &SchemaRef, text: &Spanned<String>) -> std::result::Result<CompiledAggregate, Problems> {
+pub fn compile_aggregate(
+    schema: &SchemaRef,
+    text: &Spanned<String>,
+) -> std::result::Result<CompiledAggregate, Problems> {
     let place = Place::new(text);
     let mut ast = parse(text)?;
     resolve(&mut ast, schema, place, Use::Aggregate).or(())?;

@@ -159,33 +159,52 @@ mod tests {
 
     #[test]
     fn rows_without_a_value_are_rejected_alone() {
-        let done = Case::<Derive>::new(r#"(columns: {"n": "cast(f as int)", "big": "units * 2000000000 * 2000000000 * 2000000000"})"#)
-            .input("units:Int32 | f
+        let done = Case::<Derive>::new(
+            r#"(columns: {"n": "cast(f as int)", "big": "units * 2000000000 * 2000000000 * 2000000000"})"#,
+        )
+        .input(
+            "units:Int32 | f
 1 | 12
 0 | x
-0 | 7")
-            .run();
+0 | 7",
+        )
+        .run();
         let messages: Vec<_> = done.rejected.iter().map(|r| r.message.as_str()).collect();
         assert_eq!(messages.len(), 2, "{messages:?}");
         assert!(messages.iter().any(|m| m.starts_with("`cast(f as int)`: cannot cast string 'x'")), "{messages:?}");
         assert!(messages.iter().any(|m| m.contains("overflow")), "{messages:?}");
-        done.expect("units:Int32 | f | n:Int32 | big:Int64
-0 | 7 | 7 | 0");
+        done.expect(
+            "units:Int32 | f | n:Int32 | big:Int64
+0 | 7 | 7 | 0",
+        );
     }
 
     #[test]
     fn a_column_called_as_a_word_of_sql() {
-        Case::<Derive>::new(r#"(columns: {"who": "user || '!'"})"#).input("user
-ann").run().expect("user | who
-ann | ann!");
+        Case::<Derive>::new(r#"(columns: {"who": "user || '!'"})"#)
+            .input(
+                "user
+ann",
+            )
+            .run()
+            .expect(
+                "user | who
+ann | ann!",
+            );
     }
 
     #[test]
     fn fields_of_structs_and_flattened_names() {
-        let case = |columns: &str| Case::<Derive>::new(&format!("(columns: {{{columns}}})")).input("user.id | n:Int32
-u1 | 1");
-        case(r#""id": "user.id""#).run().expect("user.id | n:Int32 | id
-u1 | 1 | u1");
+        let case = |columns: &str| {
+            Case::<Derive>::new(&format!("(columns: {{{columns}}})")).input(
+                "user.id | n:Int32
+u1 | 1",
+            )
+        };
+        case(r#""id": "user.id""#).run().expect(
+            "user.id | n:Int32 | id
+u1 | 1 | u1",
+        );
         assert_eq!(case(r#""id": "n.x""#).problems(), "`n` has no fields: it is Int32");
     }
 

@@ -83,8 +83,10 @@ pub fn compile_conjuncts(schema: &SchemaRef, text: &Spanned<String>) -> std::res
 fn check_predicate(compiled: &Compiled, place: Place) -> std::result::Result<(), Problem> {
     match &compiled.data_type {
         DataType::Boolean => Ok(()),
-        other => Err(Problem::error(place.whole(), format!("`{}` must be true or false, but is {other}", compiled.text))
-            .help("compare it with something: `… > 0`, `… = 'x'`, `… is not null`")),
+        other => {
+            Err(Problem::error(place.whole(), format!("`{}` must be true or false, but is {other}", compiled.text))
+                .help("compare it with something: `… > 0`, `… = 'x'`, `… is not null`"))
+        }
     }
 }
 
@@ -140,7 +142,8 @@ pub(crate) fn checked(expr: Arc<dyn PhysicalExpr>) -> std::result::Result<Arc<dy
         if !matches!(binary.op(), Operator::Plus | Operator::Minus | Operator::Multiply) {
             return Ok(Transformed::no(e));
         }
-        let new = BinaryExpr::new(binary.left().clone(), *binary.op(), binary.right().clone()).with_fail_on_overflow(true);
+        let new =
+            BinaryExpr::new(binary.left().clone(), *binary.op(), binary.right().clone()).with_fail_on_overflow(true);
         Ok(Transformed::yes(Arc::new(new) as Arc<dyn PhysicalExpr>))
     })
     .data()

@@ -129,7 +129,7 @@ fn overflow_is_an_error_and_never_wraps() {
 
 #[test]
 fn the_deepest_expression_fits_on_a_small_stack() {
-    let operators = crate::parse::MAX_DEPTH;
+    let operators = crate::depth::MAX_DEPTH;
     let chains = [
         format!("iri_key{}", "+1".repeat(operators)),
         format!("iri_key > 0{}", " or price = 1 and iri_key = 2".repeat(operators / 4)),
@@ -151,7 +151,7 @@ fn the_deepest_expression_fits_on_a_small_stack() {
     run.unwrap().join().unwrap();
     let longer = format!("iri_key{}", "+1".repeat(operators + 1));
     assert!(blamed(&longer)[0].1.contains("deeper than"));
-    let longer = " ".repeat(crate::parse::MAX_TEXT) + "1";
+    let longer = " ".repeat(crate::depth::MAX_TEXT) + "1";
     assert!(blamed(&longer)[0].1.contains("longer than"));
     let nested = format!("{}1{}", "(".repeat(100), ")".repeat(100));
     assert!(blamed(&nested)[0].1.contains("recursion"), "{}", blamed(&nested)[0].1);

@@ -44,7 +44,8 @@ integers divides as integers.";
     fn build(config: Config, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let schema = &inputs[0].schema;
         let parts = compile_conjuncts(schema, &config.predicate)?;
-        let mut built = Built::map(schema.clone(), Work { parts: parts.iter().map(|p| Part::new(p, &config)).collect() });
+        let mut built =
+            Built::map(schema.clone(), Work { parts: parts.iter().map(|p| Part::new(p, &config)).collect() });
         for part in &parts {
             if let Some(value) = part.constant() {
                 let value = value.as_boolean();
@@ -168,12 +169,15 @@ mod tests {
         let done = Case::<Filter>::new("(where: \"quantity > 0 and price between 0.01 and 1000\")").input(SALES).run();
         done.expect("sku | quantity:Int32 | Price:Float64\na | 1 | 2.5");
         let dropped: Vec<_> = done.dropped.iter().map(|(k, v)| (k.as_str(), *v)).collect();
-        assert_eq!(dropped, [
-            ("price between 0.01 and 1000", 1),
-            ("price between 0.01 and 1000 is null", 1),
-            ("quantity > 0", 2),
-            ("quantity > 0 is null", 1),
-        ]);
+        assert_eq!(
+            dropped,
+            [
+                ("price between 0.01 and 1000", 1),
+                ("price between 0.01 and 1000 is null", 1),
+                ("quantity > 0", 2),
+                ("quantity > 0 is null", 1),
+            ]
+        );
         assert_eq!(done.samples["quantity > 0 is null"], ["{\"sku\":\"c\",\"quantity\":null,\"Price\":4.0}"]);
     }
 
@@ -197,14 +201,19 @@ mod tests {
         let done = Case::<Filter>::new("(where: \"10 / quantity > 1\")").input(SALES).run();
         assert_eq!(done.rejected.len(), 1);
         assert_eq!(done.rejected[0].code, "expression");
-        assert!(done.rejected[0].message.starts_with("`10 / quantity > 1`: divide by zero"), "{}", done.rejected[0].message);
+        assert!(
+            done.rejected[0].message.starts_with("`10 / quantity > 1`: divide by zero"),
+            "{}",
+            done.rejected[0].message
+        );
         assert!(done.rejected[0].raw.contains("\"sku\":\"b\""));
         done.expect("sku | quantity:Int32 | Price:Float64\na | 1 | 2.5\nd | 5 | 0.001");
     }
 
     #[test]
     fn wrong_predicates_are_found_while_planning() {
-        let problems = |predicate: &str| Case::<Filter>::new(&format!("(where: {predicate:?})")).input(SALES).problems();
+        let problems =
+            |predicate: &str| Case::<Filter>::new(&format!("(where: {predicate:?})")).input(SALES).problems();
         assert_eq!(
             problems("quantty > 0 and colour = 'x'"),
             "no column named `quantty` (did you mean `quantity`?)\n\

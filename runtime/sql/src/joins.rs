@@ -1,5 +1,6 @@
 //! Joins that spill: DataFusion's hash join holds one side in memory or fails, its sort-merge join sorts on disk.
 
+use arrow::compute::SortOptions;
 use datafusion::common::Result;
 use datafusion::common::config::ConfigOptions;
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode};
@@ -8,7 +9,6 @@ use datafusion::execution::session_state::SessionStateBuilder;
 use datafusion::physical_optimizer::PhysicalOptimizerRule;
 use datafusion::physical_plan::ExecutionPlan;
 use datafusion::physical_plan::joins::{HashJoinExec, SortMergeJoinExec};
-use arrow::compute::SortOptions;
 use std::sync::Arc;
 
 /// Turns hash joins into sort-merge joins. DataFusion has a setting for it that works with several partitions only.

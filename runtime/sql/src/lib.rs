@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod assert;
+mod depth;
 mod derive;
 mod expr;
 mod fast;

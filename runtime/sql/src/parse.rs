@@ -3,24 +3,20 @@
 //! DataFusion stops at the first unknown name and cannot say where most errors are. Here all unknown names of an expression
 //! are found in one pass over the tree, each with its place and the nearest known names.
 
+use crate::depth::check_length;
 use crate::place::Place;
 use crate::session::planner;
+use arrow::datatypes::{DataType, Schema};
 use datafusion::common::DataFusionError;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::{
-    AccessExpr, Expr, Function, FunctionArguments, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Query, VisitMut, VisitorMut,
+    AccessExpr, Expr, Function, FunctionArguments, Ident, LambdaFunction, ObjectName, OneOrManyWithParens, Query,
+    VisitMut, VisitorMut,
 };
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Span as SqlSpan, Token, Tokenizer};
 use selvedge_node::{Problem, Problems, Span, Spanned};
-use arrow::datatypes::{DataType, Schema};
 use std::ops::ControlFlow;
-
-/// Longest SQL text in a graph, in bytes …
-pub(crate) const MAX_TEXT: usize = 256 << 10;
-/// … and how deep its syntax tree may be. The parser bounds the nesting of parentheses; a chain `a + a + …` nests to the
-/// left as deep as it is long, and DataFusion walks down such a tree on the stack.
-pub(crate) const MAX_DEPTH: usize = 250;
 
 /// Where an expression stands, and so which functions it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -42,75 +38,10 @@ pub(crate) fn parse(text: &Spanned<String>) -> Result<Expr, Problem> {
     let parsed = parsed.map_err(|e| syntax_problem(&e, place))?;
     match parsed.alias {
         None => Ok(parsed.expr),
-        Some(alias) => Err(Problem::error(place.span(alias.span), format!("`as {alias}` has no place in an expression"))
-            .help("the name of a column is written before the expression, as the key of the map")),
-    }
-}
-
-/// Refuses text that is too long, or too deep to be planned on the stack of a thread.
-pub(crate) fn check_length(text: &Spanned<String>) -> Result<(), Problem> {
-    let length = text.value.len();
-    if length > MAX_TEXT {
-        return Err(Problem::error(text.span, format!("SQL of {length} bytes is longer than the {MAX_TEXT} that are read")));
-    }
-    // What cannot be cut into tokens is the parser's to report.
-    let tokens = Tokenizer::new(&GenericDialect {}, &text.value).tokenize().unwrap_or_default();
-    let depth = depth(&tokens);
-    if depth > MAX_DEPTH {
-        return Err(Problem::error(text.span, format!("SQL that nests {depth} operators is deeper than the {MAX_DEPTH} that are planned"))
-            .help("a chain of `or … =` is `in (…)`; longer sums and texts are built in steps with Derive"));
-    }
-    Ok(())
-}
-
-/// How deep a syntax tree may be by its tokens: the longest chain of operators, where a group in parentheses begins a chain
-/// of its own and a comma or a clause begins another beside it.
-fn depth(tokens: &[Token]) -> usize {
-    // For each open group: the chain at work, and the longest one that is done.
-    let mut groups = vec![(0, 0)];
-    let mut steps = 0;
-    for token in tokens {
-        let lower = match token {
-            Token::Word(word) if word.quote_style.is_none() => word.value.to_lowercase(),
-            _ => String::new(),
-        };
-        match (token, lower.as_str()) {
-            (Token::LParen | Token::LBracket | Token::LBrace, _) | (_, "case") => groups.push((0, 0)),
-            (Token::RParen | Token::RBracket | Token::RBrace, _) | (_, "end") if groups.len() > 1 => {
-                let (chain, longest) = groups.pop().unwrap_or_default();
-                if let Some((outer, _)) = groups.last_mut() {
-                    *outer = (*outer).max(chain.max(longest) + 1);
-                }
-            }
-            (_, "union" | "except" | "intersect" | "join") => steps += 1,
-            (Token::Comma, _) | (_, "select" | "from" | "where" | "having" | "by" | "on" | "when" | "then" | "else") => {
-                if let Some((chain, longest)) = groups.last_mut() {
-                    *longest = (*longest).max(*chain);
-                    *chain = 0;
-                }
-            }
-            (_, "and" | "or" | "not" | "is" | "like" | "ilike" | "between" | "in" | "collate" | "at") => add(&mut groups),
-            (
-                Token::EOF
-                | Token::Word(_)
-                | Token::Number(..)
-                | Token::Char(_)
-                | Token::SingleQuotedString(_)
-                | Token::Whitespace(_)
-                | Token::Period
-                | Token::SemiColon,
-                _,
-            ) => {}
-            _ => add(&mut groups),
+        Some(alias) => {
+            Err(Problem::error(place.span(alias.span), format!("`as {alias}` has no place in an expression"))
+                .help("the name of a column is written before the expression, as the key of the map"))
         }
-    }
-    let longest = groups.into_iter().map(|(chain, longest): (usize, usize)| chain.max(longest)).sum::<usize>();
-    longest.max(steps)
-}
-
-fn add(groups: &mut [(usize, usize)]) {
-    if let Some((chain, _)) = groups.last_mut() {
-        *chain += 1;
     }
 }
 
@@ -195,7 +126,8 @@ impl VisitorMut for Resolver<'_> {
         }
         // `user.id` reads as an access to what the function `user` gives.
         if let Expr::CompoundFieldAccess { root, access_chain } = expr
-            && let Expr::Function(Function { name: ObjectName(parts), args: FunctionArguments::None, .. }) = root.as_ref()
+            && let Expr::Function(Function { name: ObjectName(parts), args: FunctionArguments::None, .. }) =
+                root.as_ref()
             && let Some(first) = parts.first().and_then(|p| p.as_ident())
         {
             let names = access_chain.iter().map(|a| match a {
@@ -344,7 +276,8 @@ impl Resolver<'_> {
         let Some(name) = part.as_ident() else { return };
         let lower = name.value.to_lowercase();
         let state = planner();
-        let scalar = state.scalar_functions().contains_key(&lower) || state.higher_order_functions().contains_key(&lower);
+        let scalar =
+            state.scalar_functions().contains_key(&lower) || state.higher_order_functions().contains_key(&lower);
         let aggregate = state.aggregate_functions().contains_key(&lower);
         let window = state.window_functions().contains_key(&lower);
         let span = self.span(name.span);
@@ -483,28 +416,16 @@ mod tests {
     }
 
     #[test]
-    fn the_depth_of_a_text_is_that_of_its_longest_chain() {
-        let of = |text: &str| depth(&Tokenizer::new(&GenericDialect {}, text).tokenize().unwrap());
-        assert_eq!(of("a.b"), 0);
-        assert_eq!(of("a + b * c"), 2);
-        assert_eq!(of("f(a + b, c, d + e + f) + 1"), 4);
-        assert_eq!(of("(a + b) + (c + d + e)"), 3);
-        assert_eq!(of("case when a and b then 1 when c then 2 end"), 2);
-        assert_eq!(of("select a + b, c + d from t where e = 1 or f = 2"), 3);
-        assert_eq!(of("a in ('x', 'y', 'z')"), 1);
-    }
-
-    #[test]
     fn a_predicate_falls_apart_at_its_ands() {
         assert_eq!(parts("a > 1"), ["a > 1"]);
         assert_eq!(
             parts("a > 1 and price between 0.01\n   and 1000 AND (b and c) and f(x and y) is not null"),
             ["a > 1", "price between 0.01 and 1000", "(b and c)", "f(x and y) is not null"]
         );
-        assert_eq!(parts("case when a and b then c else d end and \"and\" = 'x and y'"), [
-            "case when a and b then c else d end",
-            "\"and\" = 'x and y'"
-        ]);
+        assert_eq!(
+            parts("case when a and b then c else d end and \"and\" = 'x and y'"),
+            ["case when a and b then c else d end", "\"and\" = 'x and y'"]
+        );
         assert_eq!(parts("a and b or c"), ["a and b or c"], "or binds less: one part");
     }
 }

@@ -112,7 +112,9 @@ pub(crate) fn error(e: &DataFusionError) -> Error {
             Error::world(text).help("give the run more memory with --memory, or the query less to hold at once")
         }
         DataFusionError::IoError(io) => Error::io("reading or writing", "a spill file", io),
-        DataFusionError::ArrowError(a, _) if matches!(a.as_ref(), arrow::error::ArrowError::IoError(..)) => Error::world(text),
+        DataFusionError::ArrowError(a, _) if matches!(a.as_ref(), arrow::error::ArrowError::IoError(..)) => {
+            Error::world(text)
+        }
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => Error::bug(text),
         _ => Error::data(text),
     }

@@ -73,7 +73,8 @@ row that no earlier one has taken.
             problems.push(site.error("expected at least one route").help("routes: {\"port\": \"predicate\"}"));
         }
         for (port, _) in config.routes.0.iter().filter(|(port, _)| port.value == selvedge_node::ERRORS_PORT) {
-            problems.push(Problem::error(port.span, "`errors` is the port of rejected rows").help("choose another name"));
+            problems
+                .push(Problem::error(port.span, "`errors` is the port of rejected rows").help("choose another name"));
         }
         let outputs = Self::ports(&config).outputs;
         let mut routes = vec![];
@@ -187,7 +188,10 @@ mod tests {
         )
         .input(PRODUCTS)
         .run();
-        assert_eq!(done.sorted_text(0), "name:Utf8 | category:Utf8 | qty:Int32\nkale | PRODUCE | 3\nplum | PRODUCE | 0");
+        assert_eq!(
+            done.sorted_text(0),
+            "name:Utf8 | category:Utf8 | qty:Int32\nkale | PRODUCE | 3\nplum | PRODUCE | 0"
+        );
         assert_eq!(done.sorted_text(1), "name:Utf8 | category:Utf8 | qty:Int32\nlego | TOYS | 0");
         assert_eq!(done.sorted_text(2), "name:Utf8 | category:Utf8 | qty:Int32\nbook | null | 1");
     }
@@ -205,9 +209,11 @@ mod tests {
 
     #[test]
     fn rows_without_a_route_may_be_rejected() {
-        let done = Case::<Route>::new(r#"(routes: {"toys": "category = 'TOYS' and 1 / qty > 0", "x": "false"}, otherwise: Reject)"#)
-            .input(PRODUCTS)
-            .run();
+        let done = Case::<Route>::new(
+            r#"(routes: {"toys": "category = 'TOYS' and 1 / qty > 0", "x": "false"}, otherwise: Reject)"#,
+        )
+        .input(PRODUCTS)
+        .run();
         let codes: Vec<_> = done.rejected.iter().map(|r| r.code.as_str()).collect();
         assert_eq!(codes, ["expression", "no route", "no route", "no route"]);
     }

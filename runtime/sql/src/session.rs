@@ -1,7 +1,7 @@
 //! The DataFusion session that the SQL of graphs is planned and run in.
 use datafusion::execution::context::ExecutionProps;
-use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::execution::runtime_env::RuntimeEnv;
+use datafusion::execution::session_state::{SessionState, SessionStateBuilder};
 use datafusion::prelude::SessionConfig;
 use std::sync::{Arc, LazyLock};
 

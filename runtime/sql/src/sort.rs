@@ -152,9 +152,8 @@ impl Work {
         let by = LexOrdering::new(by).ok_or_else(|| Error::bug("a sort by nothing"))?;
         let feed = Feed::new(schema.clone(), None, Some(task));
         let plan = SortExec::new(by, Arc::new(FeedExec::new(0, feed)));
-        let context = TaskContext::default()
-            .with_session_config(pool::config(task))
-            .with_runtime(pool::runtime_env(task)?);
+        let context =
+            TaskContext::default().with_session_config(pool::config(task)).with_runtime(pool::runtime_env(task)?);
         Ok(Work { query: Query::start(Arc::new(plan), 1, Arc::new(context))? })
     }
 }
@@ -208,7 +207,10 @@ mod tests {
     #[test]
     fn wrong_keys_are_found_while_planning() {
         let problems = |by: &str| Case::<Sort>::new(&format!("(by: [{by}])")).input(ROWS).problems();
-        assert_eq!(problems(r#""c", Desc("A")"#), "no column named `c` (did you mean `a`, `b`?)\nno column named `A` (did you mean `a`, `b`?)");
+        assert_eq!(
+            problems(r#""c", Desc("A")"#),
+            "no column named `c` (did you mean `a`, `b`?)\nno column named `A` (did you mean `a`, `b`?)"
+        );
         assert_eq!(problems(r#""a", Desc("a")"#), "column `a` is here twice");
         assert!(problems("").starts_with("expected at least one column"));
         assert!(problems(r#"Down("a")"#).contains("Desc"), "{}", problems(r#"Down("a")"#));
@@ -220,7 +222,8 @@ mod tests {
         let mixed = |i: i32| i.wrapping_mul(0x9E37_79B1_u32 as i32);
         let key: Int32Array = (0..ROWS).map(mixed).collect();
         let text: StringArray = (0..ROWS).map(|i| Some(format!("row number {i}"))).collect();
-        let batch = RecordBatch::try_from_iter([("k", Arc::new(key) as ArrayRef), ("t", Arc::new(text) as ArrayRef)]).unwrap();
+        let batch =
+            RecordBatch::try_from_iter([("k", Arc::new(key) as ArrayRef), ("t", Arc::new(text) as ArrayRef)]).unwrap();
         let scratch = tempfile::tempdir().unwrap();
         let task = task(2 << 20, scratch.path());
         let case = Case::<Sort>::new(r#"(by: ["k"])"#).batch(batch.clone());

@@ -9,12 +9,12 @@ use crate::{pool, problem, session, statement};
 use arrow::array::RecordBatchOptions;
 use arrow::compute::cast;
 use datafusion::common::DataFusionError;
+use datafusion::common::TableReference;
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
-use datafusion::common::TableReference;
 use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 use selvedge_node::prelude::*;
@@ -164,8 +164,11 @@ struct Work {
 impl Work {
     fn new(planner: &Planner, schema: SchemaRef, task: &Task) -> Result<Work> {
         let start = || {
-            let state = planner.state(pool::config(task), pool::runtime_env(task)?, Some(task)).map_err(|e| problem::error(&e))?;
-            let plan = planner.logical(&state).and_then(|l| planner.physical(&state, &l)).map_err(|e| problem::error(&e))?;
+            let state = planner
+                .state(pool::config(task), pool::runtime_env(task)?, Some(task))
+                .map_err(|e| problem::error(&e))?;
+            let plan =
+                planner.logical(&state).and_then(|l| planner.physical(&state, &l)).map_err(|e| problem::error(&e))?;
             Query::start(plan, planner.tables.len(), state.task_ctx())
         };
         Ok(Work { query: start()?, schema })

@@ -56,7 +56,9 @@ fn what_a_query_can_say() {
     let built = case("select name from customers order by name").build().unwrap();
     assert!(built.ordered && built.notes.join("\n").contains("SortExec"), "{:?}", built.notes);
     case("select 1 as one").run().expect("one:Int64\n1");
-    case("select order_id from orders left join customers on customer = name where name is null").run().expect("order_id:Int64\n4");
+    case("select order_id from orders left join customers on customer = name where name is null")
+        .run()
+        .expect("order_id:Int64\n4");
     let hash = "(query: \"select o.order_id from orders o join customers c on o.customer = c.name\", joins: Hash)";
     let hash = Case::<Sql>::new(hash).port("orders", ORDERS).port("customers", CUSTOMERS);
     assert!(hash.build().unwrap().notes.join("\n").contains("HashJoinExec"));
@@ -74,7 +76,11 @@ fn a_limit_lets_go_of_the_rest() {
 fn wrong_queries_are_found_while_planning() {
     let problems = |query: &str| case(query).problems();
     assert!(problems("select * from ordrs").starts_with("no table named `ordrs`"));
-    assert!(problems("select custmer from orders").contains("did you mean `Customer`"), "{}", problems("select custmer from orders"));
+    assert!(
+        problems("select custmer from orders").contains("did you mean `Customer`"),
+        "{}",
+        problems("select custmer from orders")
+    );
     assert!(problems("select uper(customer) as c from orders").contains("did you mean `upper`"));
     let twice = problems("select name, name from customers");
     assert!(twice.contains("have the same name"), "{twice}");
@@ -91,9 +97,11 @@ fn wrong_queries_are_found_while_planning() {
 #[test]
 fn problems_point_into_the_query() {
     let text = "select o.amount,\n       o.amont from orders o";
-    let inputs = [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default() }];
+    let inputs =
+        [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default() }];
     // As it stands in the file: a quote before and one after.
-    let query = Spanned::new(text.to_string(), Span { start: 100, end: 100 + text.len() as u32 + 2, ..Span::default() });
+    let query =
+        Spanned::new(text.to_string(), Span { start: 100, end: 100 + text.len() as u32 + 2, ..Span::default() });
     let config = Config { query, joins: Joins::Merge };
     let connections = selvedge_testkit::NoConnections::default();
     let site = selvedge_testkit::site(std::path::Path::new("."), &connections);
@@ -172,7 +180,11 @@ const OUTER: &str = "select coalesce(l.k, r.k) as k, count(*) as n from l full j
 fn rows(keys: &[Option<i64>]) -> RecordBatch {
     let k: Int64Array = keys.iter().copied().collect();
     let v: StringArray = (0..keys.len()).map(|i| Some(format!("value {i}"))).collect();
-    RecordBatch::try_from_iter_with_nullable([("k", Arc::new(k) as ArrayRef, true), ("v", Arc::new(v) as ArrayRef, true)]).unwrap()
+    RecordBatch::try_from_iter_with_nullable([
+        ("k", Arc::new(k) as ArrayRef, true),
+        ("v", Arc::new(v) as ArrayRef, true),
+    ])
+    .unwrap()
 }
 
 fn multiset(batch: &RecordBatch) -> String {

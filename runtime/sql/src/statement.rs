@@ -1,12 +1,13 @@
 //! The text of a whole query: parsed, and its names looked up where DataFusion would stop at the first unknown one.
 
-use crate::parse::{NotFound, check_length, find, syntax_problem, unknown_function};
+use crate::depth::check_length;
+use crate::parse::{NotFound, find, syntax_problem, unknown_function};
 use crate::place::Place;
 use crate::session::planner;
 use datafusion::sql::parser::{DFParserBuilder, Statement};
 use datafusion::sql::sqlparser::ast::{
-    Cte, Expr, Function, Ident, ObjectName, Query, Select, SelectItem, Statement as Ast, TableAlias, TableFactor, VisitMut,
-    Visitor, VisitorMut, Visit,
+    Cte, Expr, Function, Ident, ObjectName, Query, Select, SelectItem, Statement as Ast, TableAlias, TableFactor,
+    Visit, VisitMut, Visitor, VisitorMut,
 };
 use selvedge_node::{Input, Problem, Problems, Spanned};
 use std::ops::ControlFlow;
@@ -36,7 +37,8 @@ pub(crate) fn query(text: &Spanned<String>, inputs: &[Input]) -> Result<Statemen
 }
 
 fn not_a_query(place: Place) -> Problem {
-    Problem::error(place.whole(), "expected one query: `select … from …`").help("other statements have no place in a graph")
+    Problem::error(place.whole(), "expected one query: `select … from …`")
+        .help("other statements have no place in a graph")
 }
 
 /// The names that a query makes by itself.
@@ -67,7 +69,9 @@ impl Visitor for Aliases {
         for item in &select.projection {
             match item {
                 SelectItem::ExprWithAlias { alias, .. } => self.columns.push(alias.value.clone()),
-                SelectItem::ExprWithAliases { aliases, .. } => self.columns.extend(aliases.iter().map(|a| a.value.clone())),
+                SelectItem::ExprWithAliases { aliases, .. } => {
+                    self.columns.extend(aliases.iter().map(|a| a.value.clone()))
+                }
                 _ => {}
             }
         }

@@ -60,7 +60,6 @@ const SHAPES: [&str; 4] = ["chain", "fan-out", "fan-in", "rejects"];
 /// Ten times the nodes may take ten times the time; a quadratic step would make it a hundred.
 #[track_caller]
 fn in_proportion(what: &str, few: f64, many: f64) {
-    eprintln!("{what} {few} {many}");
     assert!(many < few * 40.0 + 0.2, "{what}: {few:.3} s, and {many:.3} s for ten times the nodes");
 }
 

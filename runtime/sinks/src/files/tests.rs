@@ -482,7 +482,7 @@ proptest! {
     #[test]
     fn every_row_is_in_its_partition(
         rows in proptest::collection::vec((0i64..1000, proptest::option::of("[a-c/%]{0,2}")), 0..60),
-        roll in 1u64..9, max_open in 1usize..4, batch in 1usize..20,
+        roll in 1u64..9, max_open in 1usize..4, batch in 1usize..20, memory in prop_oneof![Just(1u64), Just(64 << 20)],
     ) {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(r#"(path: "out", partition_by: ["c"], roll: (rows: {roll}), max_open: {max_open})"#);
@@ -492,7 +492,7 @@ proptest! {
             ("a", Arc::new(arrow::array::Int64Array::from(a)) as ArrayRef, true),
             ("c", Arc::new(arrow::array::StringArray::from(c)) as ArrayRef, true),
         ]).unwrap();
-        let mut writer = sink.open(&task("r", 0)).unwrap();
+        let mut writer = sink.open(&Task { memory: Memory::new(memory), ..task("r", 0) }).unwrap();
         let mut out = Recorder::default();
         for at in (0..all.num_rows()).step_by(batch) {
             writer.write(0, all.slice(at, batch.min(all.num_rows() - at)), &mut out).unwrap();

@@ -130,7 +130,11 @@ impl Rules {
                 .help("severity: Reject sends such rows to `errors`, Warn counts them"));
             }
             if rule.severity == Severity::Warn {
-                out.altered_where(&format!("warning: {}", rule.label), &batch, &BooleanArray::new(broken.clone(), None));
+                out.altered_where(
+                    &format!("warning: {}", rule.label),
+                    &batch,
+                    &BooleanArray::new(broken.clone(), None),
+                );
             }
             gone.resize_with(rows, || None);
             if rule.severity == Severity::Reject {
@@ -153,7 +157,13 @@ impl Rules {
         Ok(kept)
     }
 
-    fn reject(&self, batch: &RecordBatch, gone: &[Option<Breach>], out: &mut dyn Out, budget: &mut Budget) -> Result<()> {
+    fn reject(
+        &self,
+        batch: &RecordBatch,
+        gone: &[Option<Breach>],
+        out: &mut dyn Out,
+        budget: &mut Budget,
+    ) -> Result<()> {
         for (row, breach) in gone.iter().enumerate() {
             let Some(breach) = breach else { continue };
             let label = &self.rows[breach.rule].label;
@@ -257,7 +267,10 @@ impl Transform for Checker {
                 (Check::Total { of, .. }, State::Total(accumulator)) => {
                     let (mut args, filter) = of.evaluate(&kept)?;
                     if let Some(filter) = filter {
-                        args = args.iter().map(|a| arrow::compute::filter(a, &filter)).collect::<std::result::Result<_, _>>()?;
+                        args = args
+                            .iter()
+                            .map(|a| arrow::compute::filter(a, &filter))
+                            .collect::<std::result::Result<_, _>>()?;
                     }
                     accumulator.update_batch(&args).map_err(|e| crate::problem::error(&e))?;
                 }
@@ -288,7 +301,8 @@ impl Transform for Checker {
 
 /// What was found, if that breaks the rule.
 fn judge(check: &Check, state: &mut State, rows: u64) -> Result<Option<String>> {
-    let outside = |n: u64, min: &Option<u64>, max: &Option<u64>| min.is_some_and(|m| n < m) || max.is_some_and(|m| n > m);
+    let outside =
+        |n: u64, min: &Option<u64>, max: &Option<u64>| min.is_some_and(|m| n < m) || max.is_some_and(|m| n > m);
     Ok(match (check, state) {
         (Check::Rows { min, max }, _) => outside(rows, min, max).then(|| format!("there are {rows}")),
         (Check::NullShare { max, .. }, State::Nulls(nulls)) => {
@@ -310,7 +324,9 @@ fn judge(check: &Check, state: &mut State, rows: u64) -> Result<Option<String>> 
             let number = number.as_primitive::<Float64Type>();
             match number.is_valid(0).then(|| number.value(0)) {
                 None => Some("it is null".to_string()),
-                Some(x) if min.is_some_and(|m| x < m) || max.is_some_and(|m| x > m) || x.is_nan() => Some(format!("it is {value}")),
+                Some(x) if min.is_some_and(|m| x < m) || max.is_some_and(|m| x > m) || x.is_nan() => {
+                    Some(format!("it is {value}"))
+                }
                 Some(_) => None,
             }
         }

@@ -155,7 +155,12 @@ pub(super) fn plan(
         Rule::NotNull { columns: names, severity } => {
             for name in names {
                 if problems.take(column(schema, name)).is_some() {
-                    problems.take(row(format!("{name} is not null"), format!("{} is not null", quoted(name)), name, severity));
+                    problems.take(row(
+                        format!("{name} is not null"),
+                        format!("{} is not null", quoted(name)),
+                        name,
+                        severity,
+                    ));
                 }
             }
         }
@@ -164,7 +169,9 @@ pub(super) fn plan(
             bounded(name, min.is_some() || max.is_some(), &mut problems);
             let least = min.as_ref().map(|m| (">=", m));
             let sides: Vec<_> = least.into_iter().chain(max.as_ref().map(|m| ("<=", m))).collect();
-            let sql = |name: &str| sides.iter().map(|(op, b)| format!("{name} {op} {}", b.sql())).collect::<Vec<_>>().join(" and ");
+            let sql = |name: &str| {
+                sides.iter().map(|(op, b)| format!("{name} {op} {}", b.sql())).collect::<Vec<_>>().join(" and ")
+            };
             if !sides.is_empty() {
                 problems.take(row(sql(name), sql(&quoted(name)), name, severity));
             }
@@ -181,7 +188,12 @@ pub(super) fn plan(
         Rule::Matches { column: name, pattern, severity } => {
             column(schema, name)?;
             let sql = format!("{} ~ {}", quoted(name), Bound::Text(pattern.value.clone()).sql());
-            problems.take(row(format!("{name} ~ {pattern}"), sql, &Spanned::new(name.value.clone(), pattern.span), severity));
+            problems.take(row(
+                format!("{name} ~ {pattern}"),
+                sql,
+                &Spanned::new(name.value.clone(), pattern.span),
+                severity,
+            ));
         }
         Rule::Unique { columns: names, severity } => {
             let columns = keys(schema, names)?;

@@ -73,7 +73,10 @@ fn the_budget_bounds_rejected_rows() {
     let within = case(r#"(rules: [Row(where: "qty > 0")], max_rejects: 2, max_reject_share: 0.4)"#).run();
     assert_eq!(within.rejected.len(), 2);
     let failed = case(r#"(rules: [Row(where: "qty > 0")], max_rejects: 1)"#).try_run().unwrap_err().to_string();
-    assert!(failed.starts_with("2 rows were rejected, more than max_rejects: 1: 2 broke `qty > 0`, such as {"), "{failed}");
+    assert!(
+        failed.starts_with("2 rows were rejected, more than max_rejects: 1: 2 broke `qty > 0`, such as {"),
+        "{failed}"
+    );
     let failed = case(r#"(rules: [Row(where: "qty > 0")], max_reject_share: 0.3)"#).try_run().unwrap_err().to_string();
     assert!(failed.starts_with("2 rows were rejected, of 5, a larger share than max_reject_share: 0.3"), "{failed}");
 }
@@ -92,7 +95,11 @@ fn wrong_rules_are_found_while_planning() {
     assert_eq!(both.lines().count(), 3, "{both}");
     assert!(problems(r#"Unique(columns: ["sku"], severity: Reject)"#).contains("use Dedup"));
     assert!(problems(r#"NullShare(column: "sku", max: 5)"#).contains("between 0 and 1"));
-    assert!(problems(r#"Matches(column: "sku", pattern: "[")"#).contains("regex"), "{}", problems(r#"Matches(column: "sku", pattern: "[")"#));
+    assert!(
+        problems(r#"Matches(column: "sku", pattern: "[")"#).contains("regex"),
+        "{}",
+        problems(r#"Matches(column: "sku", pattern: "[")"#)
+    );
     assert!(problems(r#"Total(of: "qty", min: 1)"#).contains("not an aggregate"));
     assert!(problems(r#"Total(of: "max(sku)", min: 1)"#).contains("must be a number"));
     assert!(problems("").contains("at least one rule"));

@@ -31,7 +31,11 @@ enum Piece {
     Literal(String),
     Text(Arc<dyn PhysicalExpr>),
     /// `lpad(text, width, fill)`, the width at most [`WORD`].
-    Padded { text: Arc<dyn PhysicalExpr>, width: usize, fill: u8 },
+    Padded {
+        text: Arc<dyn PhysicalExpr>,
+        width: usize,
+        fill: u8,
+    },
 }
 
 /// `||`, `concat` or `concat_ws` over text.
@@ -61,7 +65,9 @@ pub(super) fn recognise(expr: &Arc<dyn PhysicalExpr>, schema: &Schema) -> Result
         if part.data_type(schema)? != DataType::Utf8 {
             return Ok(None);
         }
-        if i > 0 && let Some(separator) = &separator {
+        if i > 0
+            && let Some(separator) = &separator
+        {
             pieces.push(Piece::Literal(separator.clone()));
         }
         match part.downcast_ref::<JoinText>() {
@@ -109,7 +115,13 @@ enum Source {
     Literal(Vec<u8>),
     Text(StringArray),
     /// Padded text and a literal behind it, as far as both fit into a word: `00012-`.
-    Padded { text: StringArray, width: usize, fill: u8, behind: u64, total: usize },
+    Padded {
+        text: StringArray,
+        width: usize,
+        fill: u8,
+        behind: u64,
+        total: usize,
+    },
 }
 
 impl JoinText {
@@ -120,7 +132,9 @@ impl JoinText {
             let text = match piece {
                 Piece::Literal(text) => {
                     match sources.last_mut() {
-                        Some(Source::Padded { width, behind, total, .. }) if width == total && *width + text.len() <= WORD => {
+                        Some(Source::Padded { width, behind, total, .. })
+                            if width == total && *width + text.len() <= WORD =>
+                        {
                             *behind = pad(load(text.as_bytes(), 0, text.len()), *width, 0);
                             *total += text.len();
                         }
@@ -128,7 +142,9 @@ impl JoinText {
                     }
                     continue;
                 }
-                Piece::Text(expr) | Piece::Padded { text: expr, .. } => expr.evaluate(batch)?.into_array(batch.num_rows())?,
+                Piece::Text(expr) | Piece::Padded { text: expr, .. } => {
+                    expr.evaluate(batch)?.into_array(batch.num_rows())?
+                }
             };
             let Some(text) = text.as_string_opt::<i32>().cloned() else { return Ok(None) };
             if self.skips_nulls && text.null_count() > 0 {
