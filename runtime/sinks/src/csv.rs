@@ -31,10 +31,8 @@ pub fn can_hold(ty: &DataType) -> bool {
         DataType::Dictionary(_, values) => values,
         other => other,
     };
-    let bytes = matches!(
-        plain,
-        DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_)
-    );
+    let bytes =
+        matches!(plain, DataType::Binary | DataType::LargeBinary | DataType::BinaryView | DataType::FixedSizeBinary(_));
     !plain.is_nested() && !bytes && arrow::compute::can_cast_types(ty, &DataType::Utf8)
 }
 

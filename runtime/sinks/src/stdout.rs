@@ -110,7 +110,8 @@ impl<W: Write> Print<W> {
                 }
             }
             Format::Ndjson => {
-                let mut writer = arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
+                let mut writer =
+                    arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
                 writer.write(&batch)?;
                 writer.finish()?;
             }

@@ -1,7 +1,7 @@
 //! Tables of keys known by their 128-bit hash: a set, and an index that numbers keys from 0 in order of appearance.
 //!
-//! Both probe linearly from `hash · slots / 2⁶⁴` (any number of slots will do, so growth can be gentle) and take whole
-//! batches: the slots of a block of keys are touched first and compared afterwards, so that the memory system fetches many
+//! Both probe linearly from a home of `bits · slots / 2ⁿ` (any number of slots will do, so growth can be gentle) and take
+//! whole batches: the slots of a block of keys are touched first and compared afterwards, so that the memory system fetches many
 //! of them at a time instead of one after the other.
 
 use selvedge_node::{Error, Result};
@@ -15,12 +15,19 @@ fn home(low: u64, slots: usize) -> usize {
     ((u128::from(low) * slots as u128) >> 64) as usize
 }
 
-/// A set of keys: 16 bytes a slot, nothing else. Cut into segments that grow one by one, so that growing needs a sixteenth
-/// of the set as spare memory and not the whole.
+/// A set of keys: 16 bytes a slot, nothing else, 9/16 to 13/16 of the slots taken.
+///
+/// Extendible hashing (Fagin et al., 1979): a directory, indexed by the top bits of the keys' low halves, of segments that
+/// grow once by half and then split in two. Growing takes spare memory for one segment, never for the set, and no memory is
+/// given back to be asked for again, which costs more than all the hashing.
 #[derive(Debug, Clone)]
 pub struct KeySet {
+    /// Segment of each of the `2^depth` prefixes.
+    directory: Vec<u32>,
+    depth: u32,
     segments: Vec<Segment>,
     len: usize,
+    slots: usize,
 }
 
 #[derive(Debug, Clone, Default)]
@@ -28,9 +35,14 @@ struct Segment {
     /// 0 is an empty slot; the key 0 is kept as 1.
     slots: Vec<u128>,
     len: usize,
+    /// Bits of prefix that all its keys share.
+    depth: u32,
 }
 
-const SEGMENT_BITS: u32 = 4;
+/// Slots of a segment that was just split.
+const SEGMENT: usize = 4096;
+/// Prefixes of keys that are random differ long before: keys that still do not are left in one segment.
+const MAX_DEPTH: u32 = 22;
 
 /// What became of a key that was to be inserted.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -43,7 +55,7 @@ pub enum Inserted {
 
 impl Default for KeySet {
     fn default() -> KeySet {
-        KeySet { segments: vec![Segment::default(); 1 << SEGMENT_BITS], len: 0 }
+        KeySet { directory: vec![0], depth: 0, segments: vec![Segment::default()], len: 0, slots: 0 }
     }
 }
 
@@ -57,11 +69,11 @@ impl KeySet {
     }
 
     pub fn bytes(&self) -> u64 {
-        self.segments.iter().map(|s| s.slots.len() as u64 * 16).sum()
+        self.slots as u64 * 16 + self.directory.len() as u64 * 4
     }
 
     /// Inserts keys in order and hands what became of each to `then`. Before the set grows, `may_grow` is asked with the
-    /// bytes that it would take at the most while growing.
+    /// bytes that it would take at the most while growing. A key refused is refused again, as long as `may_grow` says so.
     pub fn insert_all(
         &mut self,
         hashes: &[u128],
@@ -71,36 +83,30 @@ impl KeySet {
         for (block, keys) in hashes.chunks(BLOCK).enumerate() {
             self.touch(keys);
             for (i, &key) in keys.iter().enumerate() {
-                then(block * BLOCK + i, self.insert(key, &mut may_grow));
+                then(block * BLOCK + i, self.insert(key.max(1), &mut may_grow));
             }
         }
     }
 
     #[inline(always)]
     fn insert(&mut self, key: u128, may_grow: &mut impl FnMut(u64) -> bool) -> Inserted {
-        let key = key.max(1);
-        let (s, low) = place(key);
-        let at = match self.segments[s].find(key, low) {
-            Ok(_) => return Inserted::Seen,
-            Err(at) => at,
-        };
-        let segment = &self.segments[s];
-        // Full at 13/16: a miss then looks at a dozen neighbouring slots, four to a cache line.
-        if (segment.len + 1) * 16 > segment.slots.len() * 13 {
-            let grown = (segment.slots.len() + segment.slots.len() / 2).max(64);
-            if !may_grow(self.bytes() + grown as u64 * 16) {
+        loop {
+            let segment = self.segment_of(key);
+            let segment = &mut self.segments[segment];
+            match segment.find(key) {
+                Ok(_) => return Inserted::Seen,
+                Err(at) if segment.has_room() => {
+                    segment.slots[at] = key;
+                    segment.len += 1;
+                    self.len += 1;
+                    return Inserted::New;
+                }
+                Err(_) => {}
+            }
+            if !self.grow(key, may_grow) {
                 return Inserted::Refused;
             }
-            let segment = &mut self.segments[s];
-            segment.grow(grown);
-            if let Err(at) = segment.find(key, low) {
-                segment.put(at, key);
-            }
-        } else {
-            self.segments[s].put(at, key);
         }
-        self.len += 1;
-        Inserted::New
     }
 
     /// Hands to `then`, for each key, whether it is in the set.
@@ -109,10 +115,14 @@ impl KeySet {
             self.touch(keys);
             for (i, &key) in keys.iter().enumerate() {
                 let key = key.max(1);
-                let (s, low) = place(key);
-                then(block * BLOCK + i, self.segments[s].find(key, low).is_ok());
+                then(block * BLOCK + i, self.segments[self.segment_of(key)].find(key).is_ok());
             }
         }
+    }
+
+    #[inline(always)]
+    fn segment_of(&self, key: u128) -> usize {
+        self.directory[prefix(key, self.depth)] as usize
     }
 
     /// Loads the home slots of all keys; the sum only keeps the compiler from leaving that out.
@@ -120,26 +130,79 @@ impl KeySet {
     fn touch(&self, keys: &[u128]) {
         let mut sum = 0u64;
         for &key in keys {
-            let (s, low) = place(key);
-            let slots = &self.segments[s].slots;
-            sum = sum.wrapping_add(slots.get(home(low, slots.len())).map_or(0, |&v| v as u64));
+            let slots = &self.segments[self.segment_of(key)].slots;
+            sum = sum.wrapping_add(slots.get(Segment::home(key, slots.len())).map_or(0, |&v| v as u64));
         }
         std::hint::black_box(sum);
     }
+
+    /// Makes room for one more key in the segment of `key`, if it may.
+    #[cold]
+    fn grow(&mut self, key: u128, may_grow: &mut impl FnMut(u64) -> bool) -> bool {
+        let s = self.segment_of(key);
+        let (slots, depth) = (self.segments[s].slots.len(), self.segments[s].depth);
+        let splits = slots > SEGMENT && depth < MAX_DEPTH;
+        let new = match slots {
+            _ if splits => 2 * SEGMENT,
+            // Small sets double; then once by half.
+            0..SEGMENT => (2 * slots).max(64),
+            _ => slots + slots / 2,
+        };
+        let directory = if splits && depth == self.depth { self.directory.len() * 4 } else { 0 };
+        if !may_grow(self.bytes() + new as u64 * 16 + directory as u64) {
+            return false;
+        }
+        self.slots = self.slots - slots + new;
+        if !splits {
+            let old = std::mem::replace(&mut self.segments[s], Segment { slots: vec![0; new], len: 0, depth });
+            old.keys().for_each(|key| self.segments[s].put(key));
+            return true;
+        }
+        if depth == self.depth {
+            // Each prefix becomes two with the segment of the one.
+            self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
+            self.depth += 1;
+        }
+        let half = || Segment { slots: vec![0; SEGMENT], len: 0, depth: depth + 1 };
+        let old = std::mem::replace(&mut self.segments[s], half());
+        let mut upper = half();
+        for key in old.keys() {
+            let half = if prefix(key, depth + 1) & 1 == 1 { &mut upper } else { &mut self.segments[s] };
+            half.put(key);
+        }
+        // The prefixes that begin as this one does are neighbours, those with a 1 next after those with a 0.
+        let prefixes = 1usize << (self.depth - depth);
+        let first = prefix(key, depth) * prefixes;
+        self.directory[first + prefixes / 2..first + prefixes].fill(self.segments.len() as u32);
+        self.segments.push(upper);
+        true
+    }
 }
 
-/// Segment of a key, and what is left of its low half to find its home there.
+/// The top `depth` bits of the key's low half.
 #[inline(always)]
-fn place(key: u128) -> (usize, u64) {
-    let low = key as u64;
-    ((low >> (64 - SEGMENT_BITS)) as usize, low << SEGMENT_BITS)
+fn prefix(key: u128, depth: u32) -> usize {
+    // In two steps: by all 64 bits at once, for a depth of 0, a number cannot be shifted.
+    ((key as u64 >> 1) >> (63 - depth)) as usize
 }
 
 impl Segment {
+    /// Where a key stands first, by the bits below the prefix.
+    #[inline(always)]
+    fn home(key: u128, slots: usize) -> usize {
+        ((u64::from(key as u32) * slots as u64) >> 32) as usize
+    }
+
+    /// Full at 13/16: a miss then looks at a dozen neighbouring slots, four to a cache line.
+    #[inline(always)]
+    fn has_room(&self) -> bool {
+        (self.len + 1) * 16 <= self.slots.len() * 13
+    }
+
     /// The slot of the key, or the empty one where it would stand.
     #[inline(always)]
-    fn find(&self, key: u128, low: u64) -> std::result::Result<usize, usize> {
-        let mut at = home(low, self.slots.len());
+    fn find(&self, key: u128) -> std::result::Result<usize, usize> {
+        let mut at = Segment::home(key, self.slots.len());
         // An empty segment has no slot to look at.
         while let Some(&found) = self.slots.get(at) {
             if found == key {
@@ -153,19 +216,15 @@ impl Segment {
         Err(0)
     }
 
-    #[inline(always)]
-    fn put(&mut self, at: usize, key: u128) {
-        self.slots[at] = key;
-        self.len += 1;
+    fn keys(&self) -> impl Iterator<Item = u128> + '_ {
+        self.slots.iter().copied().filter(|&k| k != 0)
     }
 
-    fn grow(&mut self, slots: usize) {
-        let old = std::mem::replace(self, Segment { slots: vec![0; slots], len: 0 });
-        // Old order is nearly new order, so this runs through both arrays once.
-        for key in old.slots.into_iter().filter(|&k| k != 0) {
-            if let Err(at) = self.find(key, place(key).1) {
-                self.put(at, key);
-            }
+    /// Puts a key that is not there where there is room.
+    fn put(&mut self, key: u128) {
+        if let Err(at) = self.find(key) {
+            self.slots[at] = key;
+            self.len += 1;
         }
     }
 }
@@ -181,6 +240,11 @@ pub struct KeyIndex {
 impl KeyIndex {
     /// What [`find_all`](KeyIndex::find_all) says of a key that is not there.
     pub const NONE: u32 = u32::MAX;
+
+    /// An index that takes so many keys without growing.
+    pub fn with_capacity(keys: usize) -> KeyIndex {
+        KeyIndex { keys: Vec::with_capacity(keys), slots: vec![0; slots_for(keys, 0)] }
+    }
 
     pub fn len(&self) -> usize {
         self.keys.len()
@@ -202,7 +266,7 @@ impl KeyIndex {
     /// Bytes that the index may take once `more` new keys are in it.
     pub fn bytes_with(&self, more: usize) -> u64 {
         let keys = self.keys.len() + more;
-        let capacity = if keys > self.keys.capacity() { keys + keys / 4 } else { self.keys.capacity() };
+        let capacity = if keys > self.keys.capacity() { keys + keys / 2 } else { self.keys.capacity() };
         capacity as u64 * 16 + slots_for(keys, self.slots.len()) as u64 * 8
     }
 
@@ -254,7 +318,7 @@ impl KeyIndex {
     fn make_room(&mut self, more: usize) {
         let keys = self.keys.len() + more;
         if keys > self.keys.capacity() {
-            self.keys.reserve_exact(keys + keys / 4 - self.keys.len());
+            self.keys.reserve_exact(keys + keys / 2 - self.keys.len());
         }
         let slots = slots_for(keys, self.slots.len());
         if slots > self.slots.len() {
@@ -364,6 +428,37 @@ mod tests {
         index.number_all(&[5], &mut vec![]).unwrap();
         index.find_all(&[5, 6], &mut found);
         assert_eq!(found, [KeyIndex::NONE, KeyIndex::NONE, 0, KeyIndex::NONE]);
+    }
+
+    /// Enough for many segments, in an order that splits them unevenly.
+    #[test]
+    fn a_large_set_splits_its_segments() {
+        let key = |i: u64| u128::from(i.wrapping_mul(0x9e37_79b9_7f4a_7c15)) | u128::from(i) << 64;
+        let mut keys: Vec<u128> = (1..=300_000).map(key).collect();
+        keys.sort_unstable_by_key(|&k| k as u64);
+        let mut set = KeySet::default();
+        let (mut new, mut most) = (0, 0);
+        for keys in keys.chunks(1000) {
+            set.insert_all(
+                keys,
+                |bytes| {
+                    most = most.max(bytes);
+                    true
+                },
+                |_, what| new += usize::from(what == Inserted::New),
+            );
+        }
+        assert_eq!((new, set.len()), (300_000, 300_000));
+        assert!(
+            set.segments.len() > 50 && set.bytes() < 300_000 * 32,
+            "{} segments, {}",
+            set.segments.len(),
+            set.bytes()
+        );
+        assert!(most < set.bytes() + (256 << 10), "growing took {most} for {}", set.bytes());
+        set.contains_all(&keys, |i, is| assert!(is, "{i}"));
+        set.insert_all(&keys, |_| false, |_, what| assert_eq!(what, Inserted::Seen));
+        set.contains_all(&(300_001..310_000).map(key).collect::<Vec<_>>(), |_, is| assert!(!is));
     }
 
     #[test]

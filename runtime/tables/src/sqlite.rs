@@ -65,12 +65,14 @@ fn open(path: &Path, how: OpenFlags) -> Result<Connection> {
 fn error(doing: &str, path: &Path, e: &rusqlite::Error) -> Error {
     let told = Error::world(format!("{doing} {}: {}", path.display(), reason(e)));
     match e.sqlite_error_code() {
-        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => {
-            told.help("another program is writing to it; wait for it, or set busy_seconds in the connection").retryable()
-        }
+        Some(ErrorCode::DatabaseBusy | ErrorCode::DatabaseLocked) => told
+            .help("another program is writing to it; wait for it, or set busy_seconds in the connection")
+            .retryable(),
         Some(ErrorCode::DiskFull) => told.help("free some disk space"),
         Some(ErrorCode::CannotOpen) => told.help("check the path of the connection, and that its folder exists"),
-        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => told.help("check who may write to the file and its folder"),
+        Some(ErrorCode::ReadOnly | ErrorCode::PermissionDenied) => {
+            told.help("check who may write to the file and its folder")
+        }
         Some(ErrorCode::NotADatabase) => told.help("the file is something else than a SQLite database"),
         Some(ErrorCode::DatabaseCorrupt) => told.help("check it with `pragma integrity_check`"),
         _ => told,

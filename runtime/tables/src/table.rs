@@ -134,7 +134,8 @@ fn settings(config: &Config) -> Problems {
     let mut problems = config.schema.problems();
     match (&config.table, &config.query) {
         (Some(_), Some(query)) => {
-            problems.push(Problem::error(query.span, "table and query cannot both be given").help("leave one of them out"));
+            problems
+                .push(Problem::error(query.span, "table and query cannot both be given").help("leave one of them out"));
         }
         (None, None) => problems.push(
             Problem::error(config.connection.span, "table or query is needed")
@@ -144,10 +145,14 @@ fn settings(config: &Config) -> Problems {
     }
     match (&config.partition_by, &config.partitions) {
         (None, Some(partitions)) => problems.push(
-            Problem::error(partitions.span, "partitions without partition_by").help("partition_by: \"id\" says which key to cut"),
+            Problem::error(partitions.span, "partitions without partition_by")
+                .help("partition_by: \"id\" says which key to cut"),
         ),
         (Some(_), Some(partitions)) if !(1..=1024).contains(&partitions.value) => {
-            problems.push(Problem::error(partitions.span, format!("partitions must be 1 to 1024, but is {}", partitions.value)));
+            problems.push(Problem::error(
+                partitions.span,
+                format!("partitions must be 1 to 1024, but is {}", partitions.value),
+            ));
         }
         _ => {}
     }
@@ -298,7 +303,9 @@ mod tests {
     fn tables_views_queries_and_columns() {
         let dir = database(STOCK);
         case(dir.path(), "table: \"small\"").run().expect("sku | qty:Int64\nc | -7");
-        case(dir.path(), "table: \"INVENTORY\", columns: [\"qty\", \"id\"]").run().expect("qty:Int64 | id:Int64\n5 | 1\nnull | 2\n-7 | 3");
+        case(dir.path(), "table: \"INVENTORY\", columns: [\"qty\", \"id\"]")
+            .run()
+            .expect("qty:Int64 | id:Int64\n5 | 1\nnull | 2\n-7 | 3");
         let query = "query: \"select sku, qty * 2 as double, price * 1.0 as p, 'x' || sku as s from inventory where id <> 2; -- note\"";
         case(dir.path(), &query.replace("; -- note", " -- note"))
             .run()
@@ -358,11 +365,16 @@ mod tests {
             "table: \"inventory\", query: \"select 1\", bookmark: \"id\", partition_by: \"id\"",
             &["table and query cannot both be given", "bookmark and partition_by cannot both be given"],
         );
-        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")").connection("db", "Sqlite", "(path: \"none.db\")").problems();
+        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")")
+            .connection("db", "Sqlite", "(path: \"none.db\")")
+            .problems();
         assert!(problems.contains("there is no database at") && problems.contains("none.db"), "{problems}");
-        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")").connection("db", "Folder", "(path: \"x\")").problems();
+        let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")")
+            .connection("db", "Folder", "(path: \"x\")")
+            .problems();
         assert!(problems.contains("tables need a database, but `db` is Folder"), "{problems}");
-        std::fs::write(dir.path().join("retail.db"), "this is no database, but long enough to look like a file of one").unwrap();
+        std::fs::write(dir.path().join("retail.db"), "this is no database, but long enough to look like a file of one")
+            .unwrap();
         check("table: \"inventory\"", &["file is not a database"]);
     }
 
@@ -426,7 +438,8 @@ mod tests {
     #[test]
     fn a_read_that_stops_among_equal_bookmarks_goes_on_behind_the_last_row() {
         let rows: Vec<String> = (0..50).map(|i| format!("({i}, {})", i / 7)).collect();
-        let dir = database(&format!("CREATE TABLE t (id INTEGER, mark INTEGER); INSERT INTO t VALUES {}", rows.join(",")));
+        let dir =
+            database(&format!("CREATE TABLE t (id INTEGER, mark INTEGER); INSERT INTO t VALUES {}", rows.join(",")));
         let case = case(dir.path(), "table: \"t\", bookmark: \"mark\"");
         for batches in [1, 2, 3, 8] {
             let (mut all, mut positions) = (vec![], Positions::new());
@@ -446,7 +459,10 @@ mod tests {
              (4, 0), (5, 1), (6, 'text'), (7, x'00'), (8, -1);",
         );
         for partitions in [1, 2, 3, 7, 1024] {
-            let case = case(dir.path(), &format!("table: \"t\", columns: [\"id\"], partition_by: \"k\", partitions: {partitions}"));
+            let case = case(
+                dir.path(),
+                &format!("table: \"t\", columns: [\"id\"], partition_by: \"k\", partitions: {partitions}"),
+            );
             let (mut ids, _) = read(&case, &Positions::new(), 100, 100);
             ids.sort_unstable();
             assert_eq!(ids, [1, 2, 3, 4, 5, 6, 7, 8], "{partitions} partitions");

@@ -104,7 +104,8 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 }
                 for (key, index) in keys.iter().zip(found.unwrap_or_default()) {
                     if schema.field(index).data_type().is_floating() {
-                        let text = format!("column `{key}` of type {} cannot be a key", schema.field(index).data_type());
+                        let text =
+                            format!("column `{key}` of type {} cannot be a key", schema.field(index).data_type());
                         problems.push(Problem::error(key.span, text).help("cast it to a Decimal or Int64 first"));
                     }
                 }

@@ -4,6 +4,7 @@ use schemars::JsonSchema;
 use selvedge_node::{Problem, Problems, Spanned};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::collections::HashSet;
 use std::marker::PhantomData;
 
 #[derive(Debug, Clone)]
@@ -18,9 +19,9 @@ impl<V> Default for Ordered<V> {
 impl<V> Ordered<V> {
     /// Keys that stand twice.
     pub fn problems(&self, what: &str) -> Problems {
-        let twice =
-            self.0.iter().enumerate().filter(|(i, (key, _))| self.0[..*i].iter().any(|(other, _)| other == key));
-        Problems(twice.map(|(_, (key, _))| Problem::error(key.span, format!("{what} `{key}` stands twice"))).collect())
+        let mut seen = HashSet::new();
+        let twice = self.0.iter().filter(|(key, _)| !seen.insert(key.value.as_str()));
+        Problems(twice.map(|(key, _)| Problem::error(key.span, format!("{what} `{key}` stands twice"))).collect())
     }
 }
 

@@ -5,6 +5,7 @@ use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit as ArrowUnit
 use schemars::JsonSchema;
 use serde::de::{MapAccess, SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// A column named in a graph, with its place.
@@ -37,7 +38,12 @@ pub fn column_of_type(
 /// Indices of several columns; all unknown ones are reported at once.
 pub fn columns(schema: &Schema, names: &[Column]) -> Result<Vec<usize>, crate::Problems> {
     let mut problems = crate::Problems::default();
-    let found = names.iter().filter_map(|name| problems.take(column(schema, name))).collect();
+    let mut places: HashMap<&str, usize> = HashMap::with_capacity(schema.fields().len());
+    for (place, field) in schema.fields().iter().enumerate() {
+        places.entry(field.name()).or_insert(place);
+    }
+    let find = |name: &Column| places.get(name.as_str()).copied().map_or_else(|| column(schema, name), Ok);
+    let found = names.iter().filter_map(|name| problems.take(find(name))).collect();
     problems.or(found)
 }
 
@@ -134,8 +140,9 @@ impl Fields {
     /// Duplicate names and decimals that cannot be, wherever they stand.
     pub fn problems(&self) -> crate::Problems {
         let mut problems = crate::Problems::default();
-        for (i, (name, ty)) in self.0.iter().enumerate() {
-            if self.0[..i].iter().any(|(other, _)| other == name) {
+        let mut seen = HashSet::new();
+        for (name, ty) in &self.0 {
+            if !seen.insert(name.value.as_str()) {
                 problems.push(Problem::error(name.span, format!("column `{name}` is declared twice")));
             }
             problems.take(type_problem(ty));

@@ -61,19 +61,20 @@ impl Recipe {
                     quote_all: *quote_all,
                 };
                 let mut text = TextFile::new(file, self.compression, Text::Csv(style))?;
-                if *header
-                    && let Text::Csv(style) = &text.text
-                {
+                if *header && let Text::Csv(style) = &text.text {
                     style.header(&self.schema, &mut text.buffer);
                     text.write_buffer()?;
                 }
                 Box::new(text)
             }
-            Format::Ndjson { nulls } => Box::new(TextFile::new(file, self.compression, Text::Ndjson { nulls: *nulls })?),
+            Format::Ndjson { nulls } => {
+                Box::new(TextFile::new(file, self.compression, Text::Ndjson { nulls: *nulls })?)
+            }
             Format::Parquet { compression, row_group_rows, row_group_bytes, dictionary, statistics } => {
                 let codec = compression.codec().map_err(parquet_error)?;
                 let properties = parquet_properties(codec, *row_group_rows, *row_group_bytes, *dictionary, *statistics);
-                let writer = ArrowWriter::try_new(file, self.schema.clone(), Some(properties)).map_err(parquet_error)?;
+                let writer =
+                    ArrowWriter::try_new(file, self.schema.clone(), Some(properties)).map_err(parquet_error)?;
                 Box::new(ParquetFile(writer))
             }
             Format::Arrow { compression } => {
@@ -84,7 +85,8 @@ impl Recipe {
                 };
                 let options = IpcWriteOptions::default().try_with_compression(compression)?;
                 let count = file.count.clone();
-                let writer = FileWriter::try_new_with_options(BufWriter::new(file), &self.schema, options).map_err(arrow_error)?;
+                let writer = FileWriter::try_new_with_options(BufWriter::new(file), &self.schema, options)
+                    .map_err(arrow_error)?;
                 let waiting = BatchCoalescer::new(self.schema.clone(), IPC_ROWS);
                 Box::new(ArrowFile { writer, waiting, count })
             }
@@ -228,11 +230,15 @@ impl TextFile {
         let file = BufWriter::new(file);
         let to = match compression {
             None => Compressed::No(file),
-            Some(Compression::Gzip { level }) => Compressed::Gzip(GzEncoder::new(file, flate2::Compression::new(level))),
+            Some(Compression::Gzip { level }) => {
+                Compressed::Gzip(GzEncoder::new(file, flate2::Compression::new(level)))
+            }
             Some(Compression::Zstd { level }) => {
                 Compressed::Zstd(zstd::stream::write::Encoder::new(file, level).map_err(io_error)?)
             }
-            Some(Compression::Bzip2 { level }) => Compressed::Bzip2(BzEncoder::new(file, bzip2::Compression::new(level))),
+            Some(Compression::Bzip2 { level }) => {
+                Compressed::Bzip2(BzEncoder::new(file, bzip2::Compression::new(level)))
+            }
             Some(Compression::Snappy) => Compressed::Snappy(Box::new(FrameEncoder::new(file))),
         };
         Ok(TextFile { text, buffer: vec![], to, count })
@@ -256,8 +262,9 @@ impl Encode for TextFile {
         match &self.text {
             Text::Csv(style) => style.rows(batch, &mut self.buffer)?,
             Text::Ndjson { nulls } => {
-                let mut writer =
-                    arrow::json::WriterBuilder::new().with_explicit_nulls(*nulls).build::<_, LineDelimited>(&mut self.buffer);
+                let mut writer = arrow::json::WriterBuilder::new()
+                    .with_explicit_nulls(*nulls)
+                    .build::<_, LineDelimited>(&mut self.buffer);
                 writer.write(batch)?;
                 writer.finish()?;
             }

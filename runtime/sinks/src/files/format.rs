@@ -219,8 +219,11 @@ impl Format {
         if let Some((compression, span)) = compression {
             if !self.is_text() {
                 problems.push(
-                    Problem::error(span, "compression here is for CSV and NDJSON: this format compresses its own parts")
-                        .help("write format: Parquet(compression: Zstd(3)) or format: Arrow(compression: Lz4)"),
+                    Problem::error(
+                        span,
+                        "compression here is for CSV and NDJSON: this format compresses its own parts",
+                    )
+                    .help("write format: Parquet(compression: Zstd(3)) or format: Arrow(compression: Lz4)"),
                 );
             }
             problems.take(compression.checked().map_err(|e| Problem::error(span, e)));

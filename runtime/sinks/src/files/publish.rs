@@ -117,7 +117,9 @@ impl Manifest {
             f.write_all(&text)?;
             f.sync_all()
         });
-        written.and_then(|()| fs::rename(&new, target.join(MANIFEST))).map_err(|e| Error::io("writing", new.display(), &e))?;
+        written
+            .and_then(|()| fs::rename(&new, target.join(MANIFEST)))
+            .map_err(|e| Error::io("writing", new.display(), &e))?;
         sync(target)
     }
 
@@ -129,8 +131,13 @@ impl Manifest {
     /// Refuses a folder with files that are not ours: replacing would mix them with the new ones or lose them.
     pub fn refuse_foreign(&self, target: &Path) -> Result<()> {
         let incoming = self.incoming.iter().flat_map(|i| &i.moves).map(|m| m.to.name.as_str());
-        let ours: BTreeSet<&str> =
-            self.files.iter().map(|f| f.name.as_str()).chain(self.stale.iter().map(String::as_str)).chain(incoming).collect();
+        let ours: BTreeSet<&str> = self
+            .files
+            .iter()
+            .map(|f| f.name.as_str())
+            .chain(self.stale.iter().map(String::as_str))
+            .chain(incoming)
+            .collect();
         let mut foreign = vec![];
         find_foreign(target, "", &ours, &mut foreign)?;
         let Some(first) = foreign.first() else { return Ok(()) };
@@ -198,8 +205,12 @@ fn decide(target: &Path, manifest: &Manifest, replace: bool, commit: Id, flushed
     let replace = replace && first;
     if replace {
         if let Some(other) = manifest.commits.iter().find(|c| c.run == commit.run) {
-            return Err(Error::graph(format!("`{}` of this run has already replaced {}", other.node, target.display()))
-                .help("give the two sinks different paths, or mode: Append"));
+            return Err(Error::graph(format!(
+                "`{}` of this run has already replaced {}",
+                other.node,
+                target.display()
+            ))
+            .help("give the two sinks different paths, or mode: Append"));
         }
         manifest.refuse_foreign(target)?;
     }
@@ -261,7 +272,9 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
         for name in &manifest.stale {
             let path = target.join(name);
             match fs::remove_file(&path) {
-                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io("removing the old", path.display(), &e)),
+                Err(e) if e.kind() != ErrorKind::NotFound => {
+                    return Err(Error::io("removing the old", path.display(), &e));
+                }
                 _ => {}
             }
             // Partitions that have no file any more; stops at the first folder that is not empty.

@@ -33,6 +33,15 @@ pub struct Piece {
     pub rows: RecordBatch,
 }
 
+/// A batch by partition.
+#[derive(Default)]
+pub struct Split {
+    /// In the order of the partitions; rows keep theirs.
+    pub pieces: Vec<Piece>,
+    /// Rows whose folder could not have a name, and that name.
+    pub nameless: Vec<(usize, String)>,
+}
+
 impl Scatter {
     /// `columns` are indices into `schema`.
     pub fn new(schema: &Schema, columns: &[usize]) -> Result<Scatter> {
@@ -57,8 +66,7 @@ impl Scatter {
         self.folders.get(partition).and_then(|f| f.as_deref().ok()).unwrap_or_default()
     }
 
-    /// The rows by partition, in their order; and the rows whose folder could not have a name, with that name.
-    pub fn split(&mut self, batch: &RecordBatch) -> Result<(Vec<Piece>, Vec<(usize, String)>)> {
+    pub fn split(&mut self, batch: &RecordBatch) -> Result<Split> {
         let columns: Vec<_> = self.columns.iter().map(|&c| batch.column(c).clone()).collect();
         let rows = self.converter.convert_columns(&columns)?;
         let mut of_row = Vec::with_capacity(batch.num_rows());
@@ -81,14 +89,14 @@ impl Scatter {
             of_row.push(id);
         }
         let rest = batch.project(&self.rest)?;
-        let Some(&first) = of_row.first() else { return Ok((vec![], vec![])) };
+        let Some(&first) = of_row.first() else { return Ok(Split::default()) };
         if of_row.iter().all(|&id| id == first) && self.folders.get(first as usize).is_some_and(|f| f.is_ok()) {
-            return Ok((vec![Piece { partition: first as usize, rows: rest }], vec![]));
+            return Ok(Split { pieces: vec![Piece { partition: first as usize, rows: rest }], nameless: vec![] });
         }
-        Ok(self.sorted(&rest, &of_row)?)
+        self.sorted(&rest, &of_row)
     }
 
-    fn sorted(&self, rest: &RecordBatch, of_row: &[u32]) -> std::result::Result<(Vec<Piece>, Vec<(usize, String)>), arrow::error::ArrowError> {
+    fn sorted(&self, rest: &RecordBatch, of_row: &[u32]) -> Result<Split> {
         // Where the rows of each partition of this batch begin. Only partitions that occur are looked at again.
         let mut starts: HashMap<u32, u32> = HashMap::new();
         for &id in of_row {
@@ -110,19 +118,19 @@ impl Scatter {
         }
         let order = UInt32Array::from(order);
         let taken = take_record_batch(rest, &order)?;
-        let (mut pieces, mut nameless) = (vec![], vec![]);
+        let mut split = Split::default();
         let mut at = 0;
         for (id, count) in present {
             let (start, count) = (at, count as usize);
             at += count;
             match self.folders.get(id as usize) {
                 Some(Err(name)) => {
-                    nameless.extend(order.values()[start..at].iter().map(|&row| (row as usize, name.clone())));
+                    split.nameless.extend(order.values()[start..at].iter().map(|&row| (row as usize, name.clone())));
                 }
-                _ => pieces.push(Piece { partition: id as usize, rows: taken.slice(start, count) }),
+                _ => split.pieces.push(Piece { partition: id as usize, rows: taken.slice(start, count) }),
             }
         }
-        Ok((pieces, nameless))
+        Ok(split)
     }
 
     fn name(&self, batch: &RecordBatch, row: usize) -> Result<std::result::Result<String, String>> {
@@ -155,7 +163,8 @@ pub fn escape(text: &str) -> String {
     for c in text.chars() {
         let special = matches!(
             c,
-            '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^' | '\u{7f}' | '\0'..='\u{1f}'
+            '"' | '#' | '%' | '\'' | '*' | '/' | ':' | '=' | '?' | '\\' | '{' | '[' | ']' | '^' | '\u{7f}' | '\0'
+                ..='\u{1f}'
         );
         if special {
             escaped.push_str(&format!("%{:02X}", c as u32));
@@ -174,7 +183,7 @@ mod tests {
     fn check(columns: &[usize], rows: &str, expected: &str) {
         let batch = table(rows);
         let mut scatter = Scatter::new(&batch.schema(), columns).unwrap();
-        let (pieces, nameless) = scatter.split(&batch).unwrap();
+        let Split { pieces, nameless } = scatter.split(&batch).unwrap();
         assert!(nameless.is_empty());
         let found: Vec<_> =
             pieces.iter().map(|p| format!("{}\n{}", scatter.folder(p.partition), show(&p.rows))).collect();
@@ -218,7 +227,7 @@ mod tests {
         let long = "x".repeat(300);
         let batch = table(&format!("c | a\nok | 1\n{long} | 2"));
         let mut scatter = Scatter::new(&batch.schema(), &[0]).unwrap();
-        let (pieces, nameless) = scatter.split(&batch).unwrap();
+        let Split { pieces, nameless } = scatter.split(&batch).unwrap();
         assert_eq!(pieces.len(), 1);
         assert_eq!(nameless, [(1, format!("c={long}"))]);
     }

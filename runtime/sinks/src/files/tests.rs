@@ -128,7 +128,10 @@ fn ndjson_writes_nulls_on_request() {
     let dir = tempfile::tempdir().unwrap();
     Case::<Files>::new(r#"(path: "out", format: Ndjson)"#).base(dir.path()).input("a:Int64 | b\n1 | null").run();
     assert_eq!(text(&dir.path().join("out/part-0-0.ndjson")), "{\"a\":1}\n");
-    Case::<Files>::new(r#"(path: "two", format: Ndjson(nulls: true))"#).base(dir.path()).input("a:Int64 | b\n1 | null").run();
+    Case::<Files>::new(r#"(path: "two", format: Ndjson(nulls: true))"#)
+        .base(dir.path())
+        .input("a:Int64 | b\n1 | null")
+        .run();
     assert_eq!(text(&dir.path().join("two/part-0-0.ndjson")), "{\"a\":1,\"b\":null}\n");
 }
 
@@ -150,7 +153,8 @@ fn no_rows_are_one_empty_file() {
 fn partitions_are_by_row_and_leave_the_files() {
     let dir = tempfile::tempdir().unwrap();
     let config = r#"(path: "out", format: Csv, partition_by: ["c", "d"], max_open: 1)"#;
-    let rows = "a:Int64 | c | d:Date32\n1 | DE | 2024-03-01\n2 | F/R | 2024-03-01\n3 | DE | 2024-03-01\n4 | null | null";
+    let rows =
+        "a:Int64 | c | d:Date32\n1 | DE | 2024-03-01\n2 | F/R | 2024-03-01\n3 | DE | 2024-03-01\n4 | null | null";
     Case::<Files>::new(config).base(dir.path()).input(rows).run();
     let out = dir.path().join("out");
     let default = "c=__HIVE_DEFAULT_PARTITION__/d=__HIVE_DEFAULT_PARTITION__/part-0-2.csv";
@@ -164,7 +168,8 @@ fn partitions_are_by_row_and_leave_the_files() {
 fn a_partition_that_cannot_be_a_folder_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let rows = format!("a:Int64 | c\n1 | ok\n2 | {}", "x".repeat(300));
-    let done = Case::<Files>::new(r#"(path: "out", format: Csv, partition_by: ["c"])"#).base(dir.path()).input(&rows).run();
+    let done =
+        Case::<Files>::new(r#"(path: "out", format: Csv, partition_by: ["c"])"#).base(dir.path()).input(&rows).run();
     assert_eq!(done.rejected.len(), 1);
     assert_eq!(done.rejected[0].code, "files.partition");
     assert_eq!(data(&dir.path().join("out")), ["c=ok/part-0-0.csv"]);
@@ -178,8 +183,11 @@ fn files_roll_at_exact_rows_and_about_bytes() {
     let out = dir.path().join("out");
     assert_eq!(data(&out), ["part-0-0.csv", "part-0-1.csv", "part-0-2.csv"]);
     assert_eq!(text(&out.join("part-0-1.csv")), "a\n3\n4\n");
-    let big = RecordBatch::try_from_iter(vec![("a", Arc::new(arrow::array::Int64Array::from_iter_values(0..100_000)) as _)]).unwrap();
-    let sink = sink(r#"(path: "bytes", format: Csv, roll: (bytes: 100_000), file_name: "n")"#, dir.path(), "a:Int64\n1");
+    let big =
+        RecordBatch::try_from_iter(vec![("a", Arc::new(arrow::array::Int64Array::from_iter_values(0..100_000)) as _)])
+            .unwrap();
+    let sink =
+        sink(r#"(path: "bytes", format: Csv, roll: (bytes: 100_000), file_name: "n")"#, dir.path(), "a:Int64\n1");
     let mut writer = sink.open(&task("r", 0)).unwrap();
     for at in (0..100_000).step_by(1000) {
         writer.write(0, big.slice(at, 1000), &mut Recorder::default()).unwrap();
@@ -399,7 +407,10 @@ fn what_cannot_be_is_said_at_plan_time() {
     check(r#"(path: "o", compression: Gzip)"#, &["compression here is for CSV and NDJSON"]);
     check(r#"(path: "o", format: Ndjson, compression: Zstd(99))"#, &["the level of Zstd is 1 to 22, but is 99"]);
     check(r#"(path: "o", format: Parquet(compression: Gzip(77)))"#, &["the level of Gzip is 1 to 9, but is 77"]);
-    check(r#"(path: "", max_open: 0, file_name: "_x")"#, &["path is empty", "max_open", "files cannot be named `_x-…`"]);
+    check(
+        r#"(path: "", max_open: 0, file_name: "_x")"#,
+        &["path is empty", "max_open", "files cannot be named `_x-…`"],
+    );
     check(r#"(path: "o", connection: "lake")"#, &["no connection named `lake`"]);
     let problems = Case::<Files>::new(r#"(path: "o", connection: "db")"#)
         .connection("db", "Sqlite", r#"(path: "x.db")"#)
@@ -428,10 +439,16 @@ fn what_the_disk_refuses_is_an_error_with_a_way_out() {
     let error = sink(CSV, dir.path(), "a\nx").open(&task("r", 0)).err().unwrap().to_string();
     assert!(error.contains("is a file, but should be a folder"), "{error}");
     // `/dev/full` takes no byte: the error of a full disk comes out of each format as what it is.
-    for config in [CSV, r#"(path: "o")"#, r#"(path: "o", format: Arrow)"#, r#"(path: "o", format: Ndjson, compression: Gzip)"#] {
+    for config in
+        [CSV, r#"(path: "o")"#, r#"(path: "o", format: Arrow)"#, r#"(path: "o", format: Ndjson, compression: Gzip)"#]
+    {
         let config: Config = selvedge_testkit::config(config).unwrap();
         let rows = table("a\nx");
-        let recipe = Recipe { format: config.format.value, compression: config.compression.map(|c| c.value), schema: rows.schema() };
+        let recipe = Recipe {
+            format: config.format.value,
+            compression: config.compression.map(|c| c.value),
+            schema: rows.schema(),
+        };
         let full = File::options().write(true).open("/dev/full").unwrap();
         let result = recipe.start(full).and_then(|mut f| {
             f.write(&rows)?;
@@ -454,7 +471,11 @@ fn a_broken_manifest_is_not_guessed_at() {
 #[test]
 fn memory_stays_small_and_is_given_back() {
     let dir = tempfile::tempdir().unwrap();
-    let sink = sink(r#"(path: "out", format: Parquet(compression: None, dictionary: false, row_group_rows: 10_000_000))"#, dir.path(), "a:Int64\n1");
+    let sink = sink(
+        r#"(path: "out", format: Parquet(compression: None, dictionary: false, row_group_rows: 10_000_000))"#,
+        dir.path(),
+        "a:Int64\n1",
+    );
     let task = task("r", 0);
     let mut writer = sink.open(&task).unwrap();
     let mut next = 0i64;

@@ -2,7 +2,7 @@
 
 use super::encode::{Encode, Recipe};
 use super::publish::{Flushed, Staged};
-use super::scatter::{Piece, Scatter, escape};
+use super::scatter::{Piece, Scatter, Split, escape};
 use super::staging::{Staging, folder_name};
 use super::{Mode, Roll};
 use arrow::array::RecordBatch;
@@ -93,7 +93,9 @@ impl FilesWriter {
         while batch.num_rows() > 0 {
             self.make_open(partition)?;
             self.clock += 1;
-            let Some(open) = self.open.get_mut(&partition) else { return Err(Error::bug("the file just opened is gone")) };
+            let Some(open) = self.open.get_mut(&partition) else {
+                return Err(Error::bug("the file just opened is gone"));
+            };
             open.used = self.clock;
             let room = self.job.roll.rows.map_or(u64::MAX, |rows| rows.get().saturating_sub(open.rows));
             let now = batch.slice(0, usize::try_from(room).unwrap_or(usize::MAX).min(batch.num_rows()));
@@ -148,7 +150,10 @@ impl FilesWriter {
     fn close(&mut self, partition: usize) -> Result<()> {
         let Some(open) = self.open.remove(&partition) else { return Ok(()) };
         let file = open.file.finish()?;
-        let bytes = file.metadata().map_err(|e| Error::io("writing", self.staging.folder.join(&open.staged).display(), &e))?.len();
+        let bytes = file
+            .metadata()
+            .map_err(|e| Error::io("writing", self.staging.folder.join(&open.staged).display(), &e))?
+            .len();
         let number = open.number;
         let name = if open.folder.is_empty() { format!("{number}") } else { format!("{}/{number}", open.folder) };
         self.closed.push(Staged { staged: open.staged, name, rows: open.rows, bytes, spare: false });
@@ -191,18 +196,24 @@ impl Writer for FilesWriter {
         match &mut self.scatter {
             None => self.append(0, batch)?,
             Some(scatter) => {
-                let (pieces, nameless) = scatter.split(&batch)?;
+                let Split { pieces, nameless } = scatter.split(&batch)?;
                 rows -= nameless.len();
                 let indices: Vec<usize> = nameless.iter().map(|(row, _)| *row).collect();
                 out.reject_rows("files.partition", &batch, &indices, &|row| {
                     let name = nameless.iter().find(|(r, _)| *r == row).map_or("", |(_, name)| name);
-                    format!("a folder cannot have a name of {} bytes: `{}…`", name.len(), name.chars().take(40).collect::<String>())
+                    format!(
+                        "a folder cannot have a name of {} bytes: `{}…`",
+                        name.len(),
+                        name.chars().take(40).collect::<String>()
+                    )
                 })?;
                 let many = scatter.partitions() > self.job.max_open;
                 if many || !self.waiting.pieces.is_empty() {
                     self.waiting.bytes += batch.get_array_memory_size();
                     self.waiting.pieces.extend(pieces);
-                    if self.waiting.bytes >= HELD || !self.memory.try_resize(self.memory.bytes().max(self.waiting.bytes as u64)) {
+                    if self.waiting.bytes >= HELD
+                        || !self.memory.try_resize(self.memory.bytes().max(self.waiting.bytes as u64))
+                    {
                         self.write_waiting()?;
                     }
                 } else {

@@ -51,7 +51,10 @@ impl Cursor {
                 // SAFETY: a valid statement.
                 let (columns, parameters) = unsafe {
                     let statement = statement.as_ptr();
-                    (ffi::sqlite3_column_count(statement) as usize, ffi::sqlite3_bind_parameter_count(statement) as usize)
+                    (
+                        ffi::sqlite3_column_count(statement) as usize,
+                        ffi::sqlite3_bind_parameter_count(statement) as usize,
+                    )
                 };
                 Ok(Cursor { statement, connection, columns, parameters })
             }

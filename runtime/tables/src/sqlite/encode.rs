@@ -2,9 +2,7 @@
 
 use super::cursor::Cell;
 use super::types::{fraction_digits, stored_as_number};
-use arrow::array::{
-    Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, StringArray, StringBuilder,
-};
+use arrow::array::{Array, ArrayRef, AsArray, BinaryArray, Float64Array, Int64Array, StringArray, StringBuilder};
 use arrow::compute::{CastOptions, cast, cast_with_options};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, Float64Type, Int64Type, TimeUnit};
 use selvedge_node::{Error, Result};
@@ -24,7 +22,9 @@ impl Stored {
         let lossy = CastOptions { safe: true, ..Default::default() };
         let array = if array.data_type() == ty { array.clone() } else { cast_with_options(array, ty, &lossy)? };
         Ok(match ty {
-            DataType::Float32 | DataType::Float64 => Stored::Real(cast(&array, &DataType::Float64)?.as_primitive::<Float64Type>().clone()),
+            DataType::Float32 | DataType::Float64 => {
+                Stored::Real(cast(&array, &DataType::Float64)?.as_primitive::<Float64Type>().clone())
+            }
             DataType::Decimal128(p, s) if stored_as_number(*p) => {
                 let unscaled = array.as_primitive::<Decimal128Type>();
                 if *s == 0 {
@@ -35,7 +35,9 @@ impl Stored {
                     Stored::Real(unscaled.unary::<_, Float64Type>(|v| v as f64 / scale))
                 }
             }
-            DataType::Decimal128(..) | DataType::Utf8 => Stored::Text(cast(&array, &DataType::Utf8)?.as_string::<i32>().clone()),
+            DataType::Decimal128(..) | DataType::Utf8 => {
+                Stored::Text(cast(&array, &DataType::Utf8)?.as_string::<i32>().clone())
+            }
             DataType::Binary => Stored::Blob(array.as_binary::<i32>().clone()),
             DataType::Date32 => Stored::Text(dates(&array)),
             DataType::Timestamp(unit, zone) => Stored::Text(timestamps(&array, unit, zone.is_some())?),
@@ -196,9 +198,10 @@ mod tests {
         check("a:Decimal128(15, 2)\n9999999999999.99\n-0.01", &[Cell::Real(9_999_999_999_999.99), Cell::Real(-0.01)]);
         check("a:Decimal128(15, 0)\n-5", &[Cell::Int(-5)]);
         check("a:Decimal128(16, 2)\n12345678901234.50", &[Cell::Text(b"12345678901234.50")]);
-        check("a:Date32\n2024-02-29\n0000-01-01\n9999-12-31", &[
-            Cell::Text(b"2024-02-29"), Cell::Text(b"0000-01-01"), Cell::Text(b"9999-12-31"),
-        ]);
+        check(
+            "a:Date32\n2024-02-29\n0000-01-01\n9999-12-31",
+            &[Cell::Text(b"2024-02-29"), Cell::Text(b"0000-01-01"), Cell::Text(b"9999-12-31")],
+        );
         check("a:Timestamp(µs)\n2024-03-01T10:00:00.5", &[Cell::Text(b"2024-03-01 10:00:00.500000")]);
         check("a:Timestamp(s, \"Europe/Berlin\")\n1969-12-31T23:59:59Z", &[Cell::Text(b"1969-12-31 23:59:59Z")]);
         check("a:Timestamp(ns)\n1969-12-31T23:59:59.999999999", &[Cell::Text(b"1969-12-31 23:59:59.999999999")]);

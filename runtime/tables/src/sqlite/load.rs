@@ -51,8 +51,11 @@ impl Sink for Loader {
         for (i, staged) in flushed.iter().enumerate().filter(|_| !done) {
             let file = self.file(staged);
             if !file.exists() {
-                return Err(Error::world(format!("the staged rows at {} are gone, and were never committed", file.display()))
-                    .help("run the graph again"));
+                return Err(Error::world(format!(
+                    "the staged rows at {} are gone, and were never committed",
+                    file.display()
+                ))
+                .help("run the graph again"));
             }
             connection.execute(&format!("ATTACH ?1 AS s{i}"), [file.to_string_lossy()]).map_err(failed)?;
         }
@@ -100,8 +103,12 @@ impl Loader {
 
     fn fit_new(&self) -> Result<Fit> {
         if !self.load.create {
-            return Err(Error::graph(format!("there is no table `{}` in {}", self.load.table, self.database.path.display()))
-                .help("make it, or set create: true"));
+            return Err(Error::graph(format!(
+                "there is no table `{}` in {}",
+                self.load.table,
+                self.database.path.display()
+            ))
+            .help("make it, or set create: true"));
         }
         fit(None, &self.load).map_err(|p| self.unfit(&p))
     }
@@ -147,8 +154,11 @@ impl Loader {
             let sql = format!("SELECT count(*) FROM {source}");
             let found: u64 = connection.query_row(&sql, [], |r| r.get(0)).map_err(failed)?;
             if found != staged.rows {
-                return Err(Error::world(format!("{} rows were flushed, but {} holds {found}", staged.rows, staged.file))
-                    .help("the staging file was changed; run the graph again"));
+                return Err(Error::world(format!(
+                    "{} rows were flushed, but {} holds {found}",
+                    staged.rows, staged.file
+                ))
+                .help("the staging file was changed; run the graph again"));
             }
             let taken = if upsert && !made {
                 self.upsert(connection, &fit, &table, &source)?
@@ -166,9 +176,15 @@ impl Loader {
         if upsert && made {
             let keys = fit.key_names();
             let index = format!("{}_{}", self.load.table, keys.join("_"));
-            run(&format!("CREATE UNIQUE INDEX main.{} ON {} ({})", quoted(&index), quoted(&self.load.table), list(&keys)))?;
+            run(&format!(
+                "CREATE UNIQUE INDEX main.{} ON {} ({})",
+                quoted(&index),
+                quoted(&self.load.table),
+                list(&keys)
+            ))?;
         }
-        let sql = "INSERT INTO main._selvedge_commits VALUES (?1, ?2, ?3, ?4, ?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
+        let sql =
+            "INSERT INTO main._selvedge_commits VALUES (?1, ?2, ?3, ?4, ?5, strftime('%Y-%m-%dT%H:%M:%fZ', 'now'))";
         let record = (&commit.run, &self.load.node, commit.epoch, &self.load.table, total);
         connection.execute(sql, record).map(|_| ()).map_err(failed)
     }
@@ -178,12 +194,16 @@ impl Loader {
         let failed = |e: rusqlite::Error| refused(&self.database.path, &e);
         let run = |sql: &str| connection.execute(sql, []).map(|rows| rows as u64).map_err(failed);
         let (names, keys) = (fit.names(), fit.key_names());
-        let (all, rest) = (list(&names), names.iter().filter(|n| !keys.contains(n)).map(|n| quoted(n)).collect::<Vec<_>>());
+        let (all, rest) =
+            (list(&names), names.iter().filter(|n| !keys.contains(n)).map(|n| quoted(n)).collect::<Vec<_>>());
         if fit.keys_are_unique() {
             let set = rest.iter().map(|c| format!("{c} = excluded.{c}")).collect::<Vec<_>>().join(", ");
             let on_conflict = if rest.is_empty() { "DO NOTHING".into() } else { format!("DO UPDATE SET {set}") };
             // `WHERE true`: without it, ON would read as that of a join.
-            let sql = format!("INSERT INTO {table} ({all}) SELECT {all} FROM {source} WHERE true ON CONFLICT ({}) {on_conflict}", list(&keys));
+            let sql = format!(
+                "INSERT INTO {table} ({all}) SELECT {all} FROM {source} WHERE true ON CONFLICT ({}) {on_conflict}",
+                list(&keys)
+            );
             let taken = run(&sql)?;
             if !rest.is_empty() {
                 return Ok(taken);

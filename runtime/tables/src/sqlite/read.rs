@@ -7,8 +7,8 @@ use super::position::{Position, Progress};
 use super::{Sqlite, quoted};
 use crate::driver::{Relation, Select};
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder, Int64Builder,
-    RecordBatch, RecordBatchOptions, StringBuilder,
+    ArrayRef, BinaryBuilder, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
+    Int64Builder, RecordBatch, RecordBatchOptions, StringBuilder,
 };
 use arrow::compute::kernels::cast_utils::{Parser, parse_decimal, string_to_datetime};
 use arrow::compute::{cast, filter_record_batch};
@@ -68,11 +68,13 @@ impl TableReader {
                 Cell::Int(v) => v.into(),
                 Cell::Real(v) => v.into(),
                 Cell::Text(t) => String::from_utf8_lossy(t).into(),
-                Cell::Blob(b) => b.iter().fold(String::new(), |mut hex, byte| {
-                    _ = write!(hex, "{byte:02x}");
-                    hex
-                })
-                .into(),
+                Cell::Blob(b) => b
+                    .iter()
+                    .fold(String::new(), |mut hex, byte| {
+                        _ = write!(hex, "{byte:02x}");
+                        hex
+                    })
+                    .into(),
             };
             row.insert(field.name().clone(), value);
         }

@@ -60,7 +60,9 @@ struct Staging {
 impl StagingWriter {
     pub fn open(database: &Sqlite, load: &Load, fit: Fit, task: &Task) -> Result<StagingWriter> {
         // A first run in a clean place has neither the file nor its folder.
-        if load.create && let Some(folder) = database.path.parent() {
+        if load.create
+            && let Some(folder) = database.path.parent()
+        {
             fs::create_dir_all(folder).map_err(|e| Error::io("making", folder.display(), &e))?;
         }
         sweep(&database.path);
@@ -80,8 +82,15 @@ impl StagingWriter {
     /// Starts the next staging file.
     fn begin(&mut self) -> Result<()> {
         let (path, file) = loop {
-            let name = format!("{}.selvedge-{}-{}-{}", file_name(&self.database.path), self.task.run, self.load.node, self.count);
-            let name: String = name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
+            let name = format!(
+                "{}.selvedge-{}-{}-{}",
+                file_name(&self.database.path),
+                self.task.run,
+                self.load.node,
+                self.count
+            );
+            let name: String =
+                name.chars().map(|c| if c == '/' || c == '\\' || c.is_control() { '_' } else { c }).collect();
             let path = self.database.path.with_file_name(format!("{name}.staging"));
             self.count += 1;
             if path.with_extension("flushed").exists() {
@@ -144,7 +153,8 @@ impl StagingWriter {
     /// Whether rows may be refused for what is already in the target, so that they count as written only at the flush.
     fn asks_at_flush(&self) -> bool {
         let unique = self.fit.existing.as_ref().is_some_and(|e| !e.unique.is_empty());
-        self.fit.existing.as_ref().is_some_and(|e| !e.foreign.is_empty()) || unique && self.load.change == Change::Append
+        self.fit.existing.as_ref().is_some_and(|e| !e.foreign.is_empty())
+            || unique && self.load.change == Change::Append
     }
 }
 
@@ -165,7 +175,8 @@ impl StagingWriter {
             let count = nulls.as_ref().map_or(0, |n| n.null_count());
             let rows = 0..batch.num_rows();
             if stored.null_count() > count {
-                let message = format!("the value of column `{}` has no form in SQLite: years go from 0 to 9999", column.name);
+                let message =
+                    format!("the value of column `{}` has no form in SQLite: years go from 0 to 9999", column.name);
                 let lost = rows.clone().filter(|&row| stored.is_null(row) && !was_null(row));
                 refused.extend(lost.map(|row| Refusal { row, code: "warehouse.range", message: message.clone() }));
             }
@@ -214,7 +225,12 @@ impl Writer for StagingWriter {
             }
             match staging.insert.run(columns.iter().map(|c| c.cell(row))) {
                 Ok(()) => rows += 1,
-                Err(e) if matches!(e.sqlite_error_code(), Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)) => {
+                Err(e)
+                    if matches!(
+                        e.sqlite_error_code(),
+                        Some(ErrorCode::ConstraintViolation | ErrorCode::TypeMismatch)
+                    ) =>
+                {
                     refused.push(Refusal { row, code: "warehouse.constraint", message: super::reason(&e) });
                 }
                 Err(e) => return Err(error("writing", &staging.path, &e)),
@@ -263,7 +279,14 @@ impl Staging {
 
 impl StagingWriter {
     /// Asks the target about the rows, counts them, and makes the file safe.
-    fn settle(&self, path: &Path, connection: Connection, rows: &mut u64, late: bool, out: &mut dyn Out) -> Result<Pending> {
+    fn settle(
+        &self,
+        path: &Path,
+        connection: Connection,
+        rows: &mut u64,
+        late: bool,
+        out: &mut dyn Out,
+    ) -> Result<Pending> {
         let failed = |e: rusqlite::Error| error("flushing", path, &e);
         if let (true, Some(existing)) = (late, &self.fit.existing) {
             connection.execute_batch("COMMIT").map_err(failed)?;
@@ -275,7 +298,8 @@ impl StagingWriter {
         let table = quoted(&self.load.table);
         let sum = if upsert { format!("coalesce(sum({SEEN}), 0)") } else { "count(*)".to_string() };
         let sql = format!("SELECT count(*), {sum} FROM {table}");
-        let (staged, taken): (u64, u64) = connection.query_row(&sql, [], |r| Ok((r.get(0)?, r.get(1)?))).map_err(failed)?;
+        let (staged, taken): (u64, u64) =
+            connection.query_row(&sql, [], |r| Ok((r.get(0)?, r.get(1)?))).map_err(failed)?;
         if taken != *rows {
             return Err(Error::bug(format!("{rows} rows were written, but the staging table holds {taken}")));
         }
@@ -290,7 +314,13 @@ impl StagingWriter {
 
     /// Rejects the rows that the target would refuse for rows that it or its neighbours hold now; tells how many (rows of
     /// the input, so each one merged by an upsert counts).
-    fn refuse_conflicts(&self, connection: &Connection, existing: &Existing, path: &Path, out: &mut dyn Out) -> Result<u64> {
+    fn refuse_conflicts(
+        &self,
+        connection: &Connection,
+        existing: &Existing,
+        path: &Path,
+        out: &mut dyn Out,
+    ) -> Result<u64> {
         let failed = |e: rusqlite::Error| error("comparing with", &self.database.path, &e);
         // An upsert has merged rows: the law counts each of them.
         let weight = if matches!(self.load.change, Change::Upsert(_)) { SEEN } else { "1" };
@@ -298,7 +328,8 @@ impl StagingWriter {
         let mut conditions: Vec<(String, String)> = vec![];
         if self.load.change == Change::Append {
             for unique in &existing.unique {
-                let equal = unique.iter().map(|c| format!("t.{0} = s.{0}", quoted(c))).collect::<Vec<_>>().join(" AND ");
+                let equal =
+                    unique.iter().map(|c| format!("t.{0} = s.{0}", quoted(c))).collect::<Vec<_>>().join(" AND ");
                 let named = unique.iter().map(|c| format!("{}.{c}", self.load.table)).collect::<Vec<_>>().join(", ");
                 conditions.push((
                     format!("EXISTS (SELECT 1 FROM target.{table} t WHERE {equal})"),
@@ -307,8 +338,18 @@ impl StagingWriter {
             }
         }
         for key in &existing.foreign {
-            let given = key.columns.iter().map(|(c, _)| format!("s.{} IS NOT NULL", quoted(c))).collect::<Vec<_>>().join(" AND ");
-            let equal = key.columns.iter().map(|(c, p)| format!("p.{} = s.{}", quoted(p), quoted(c))).collect::<Vec<_>>().join(" AND ");
+            let given = key
+                .columns
+                .iter()
+                .map(|(c, _)| format!("s.{} IS NOT NULL", quoted(c)))
+                .collect::<Vec<_>>()
+                .join(" AND ");
+            let equal = key
+                .columns
+                .iter()
+                .map(|(c, p)| format!("p.{} = s.{}", quoted(p), quoted(c)))
+                .collect::<Vec<_>>()
+                .join(" AND ");
             conditions.push((
                 format!("{given} AND NOT EXISTS (SELECT 1 FROM target.{} p WHERE {equal})", quoted(&key.parent)),
                 format!("FOREIGN KEY constraint failed: no such row in `{}`", key.parent),
@@ -326,7 +367,11 @@ impl StagingWriter {
                 let weight: u64 = row.get(0).map_err(failed)?;
                 let raw = self.json(row).map_err(failed)?;
                 for _ in 0..weight {
-                    out.reject(Rejection { code: "warehouse.constraint".into(), message: message.clone(), raw: raw.clone() })?;
+                    out.reject(Rejection {
+                        code: "warehouse.constraint".into(),
+                        message: message.clone(),
+                        raw: raw.clone(),
+                    })?;
                 }
                 refused += weight;
             }

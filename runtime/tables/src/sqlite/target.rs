@@ -71,7 +71,9 @@ impl Fit {
     pub fn keys_are_unique(&self) -> bool {
         let keys = self.key_names();
         self.existing.as_ref().is_some_and(|e| {
-            e.unique.iter().any(|u| u.len() == keys.len() && u.iter().all(|c| keys.iter().any(|k| k.eq_ignore_ascii_case(c))))
+            e.unique
+                .iter()
+                .any(|u| u.len() == keys.len() && u.iter().all(|c| keys.iter().any(|k| k.eq_ignore_ascii_case(c))))
         })
     }
 }
@@ -82,7 +84,8 @@ pub fn check(database: &Sqlite, load: &Load) -> Result<Problems> {
         let mut problems = fit(None, load).err().unwrap_or_default();
         if !load.create {
             let text = format!("there is no database at {}", database.path.display());
-            problems.push(Problem::error(load.span, text).help("check the path of the connection, or set create: true"));
+            problems
+                .push(Problem::error(load.span, text).help("check the path of the connection, or set create: true"));
         }
         return Ok(problems);
     }
@@ -100,7 +103,11 @@ pub fn check(database: &Sqlite, load: &Load) -> Result<Problems> {
             if !load.create {
                 let tables = super::describe::tables(database)?;
                 let missing = Problem::unknown(load.span, "table", &load.table, tables.iter().map(String::as_str));
-                problems.push(if missing.help.is_some() { missing } else { missing.help("set create: true to make it") });
+                problems.push(if missing.help.is_some() {
+                    missing
+                } else {
+                    missing.help("set create: true to make it")
+                });
             }
         }
     }
@@ -121,7 +128,8 @@ pub fn existing(connection: &Connection, path: &Path, table: &str) -> Result<Fou
 
 fn inspect(connection: &Connection, table: &str) -> rusqlite::Result<Found> {
     let sql = "SELECT type, name, coalesce(sql, '') FROM main.sqlite_master WHERE name = ?1 COLLATE NOCASE AND type IN ('table', 'view')";
-    let found = connection.query_row(sql, [table], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?)));
+    let found = connection
+        .query_row(sql, [table], |r| Ok((r.get::<_, String>(0)?, r.get::<_, String>(1)?, r.get::<_, String>(2)?)));
     let Some((kind, name, sql)) = found.optional()? else { return Ok(Found::Nothing) };
     if kind == "view" {
         return Ok(Found::Other("a view"));
@@ -130,7 +138,9 @@ fn inspect(connection: &Connection, table: &str) -> rusqlite::Result<Found> {
 
     let mut columns = vec![];
     let mut primary: Vec<(i64, String, String)> = vec![];
-    let mut statement = connection.prepare("SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?1, 'main')")?;
+    let mut statement = connection.prepare(
+        "SELECT name, type, \"notnull\", dflt_value IS NOT NULL, pk, hidden FROM pragma_table_xinfo(?1, 'main')",
+    )?;
     let mut rows = statement.query([&name])?;
     while let Some(row) = rows.next()? {
         let (name, declared, pk): (String, String, i64) = (row.get(0)?, row.get(1)?, row.get(4)?);
@@ -138,7 +148,12 @@ fn inspect(connection: &Connection, table: &str) -> rusqlite::Result<Found> {
         if pk > 0 {
             primary.push((pk, name.clone(), declared.clone()));
         }
-        columns.push(TargetColumn { name, ty: types::meaning(&declared), needed: not_null && !default, generated: hidden != 0 });
+        columns.push(TargetColumn {
+            name,
+            ty: types::meaning(&declared),
+            needed: not_null && !default,
+            generated: hidden != 0,
+        });
     }
     drop(rows);
 
@@ -153,10 +168,12 @@ fn inspect(connection: &Connection, table: &str) -> rusqlite::Result<Found> {
         }
     }
     let sql = "SELECT name FROM pragma_index_list(?1, 'main') WHERE \"unique\" AND NOT partial";
-    let indexes: Vec<String> = connection.prepare(sql)?.query_map([&name], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+    let indexes: Vec<String> =
+        connection.prepare(sql)?.query_map([&name], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
     for index in indexes {
         let sql = "SELECT name FROM pragma_index_info(?1, 'main') ORDER BY seqno";
-        let named: Vec<Option<String>> = connection.prepare(sql)?.query_map([&index], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
+        let named: Vec<Option<String>> =
+            connection.prepare(sql)?.query_map([&index], |r| r.get(0))?.collect::<rusqlite::Result<_>>()?;
         // An index over an expression has no name there; it speaks up at the commit.
         if let Some(names) = named.into_iter().collect::<Option<Vec<_>>>() {
             unique.push(names);
@@ -234,7 +251,8 @@ pub fn fit(existing: Option<Existing>, load: &Load) -> std::result::Result<Fit, 
                 let near = selvedge_node::Problem::unknown(load.span, "column", name, known);
                 let help = near.help.unwrap_or_default();
                 let text = format!("the table `{}` has no column named `{name}`", load.table);
-                problems.push(problem(text).help(format!("{help}; rename or drop the column, or set drift: AddColumns")));
+                problems
+                    .push(problem(text).help(format!("{help}; rename or drop the column, or set drift: AddColumns")));
                 continue;
             }
             Some(Some(column)) if column.generated => {
@@ -244,7 +262,8 @@ pub fn fit(existing: Option<Existing>, load: &Load) -> std::result::Result<Fit, 
             }
             Some(Some(column)) => {
                 let ty = column.ty.clone().unwrap_or_else(|| plain.clone());
-                if !types::widens(&plain, &ty) {
+                // A column without any value fits everywhere.
+                if *field.data_type() != DataType::Null && !types::widens(&plain, &ty) {
                     let text = format!("column `{name}` is {plain}, but {ty} in the table `{}`", load.table);
                     problems.push(problem(text).help("cast it with SchemaEdit(edits: [Cast(…)])"));
                 }
@@ -254,8 +273,12 @@ pub fn fit(existing: Option<Existing>, load: &Load) -> std::result::Result<Fit, 
     }
     for column in existing.iter().flat_map(|e| &e.columns).filter(|c| c.needed && !c.generated) {
         if !load.schema.fields().iter().any(|f| f.name().eq_ignore_ascii_case(&column.name)) {
-            let text = format!("the table `{}` needs a value for `{}`, which is no column of the input", load.table, column.name);
-            problems.push(problem(text).help("add it with SchemaEdit(edits: [Add(…)]), or give it a default in the table"));
+            let text = format!(
+                "the table `{}` needs a value for `{}`, which is no column of the input",
+                load.table, column.name
+            );
+            problems
+                .push(problem(text).help("add it with SchemaEdit(edits: [Add(…)]), or give it a default in the table"));
         }
     }
     let keys = match &load.change {

@@ -80,8 +80,12 @@ fn a_table_is_made_and_appended_to() {
     stored(dir.path()).expect("sku | qty:Int64\na | 1\nb | null\nc | 3");
     assert_eq!(litter(dir.path()), [""; 0]);
     let noted: Vec<(String, u64)> = database(dir.path())
-        .prepare("SELECT run, rows FROM _selvedge_commits ORDER BY run").unwrap()
-        .query_map([], |r| Ok((r.get(0)?, r.get(1)?))).unwrap().map(|r| r.unwrap()).collect();
+        .prepare("SELECT run, rows FROM _selvedge_commits ORDER BY run")
+        .unwrap()
+        .query_map([], |r| Ok((r.get(0)?, r.get(1)?)))
+        .unwrap()
+        .map(|r| r.unwrap())
+        .collect();
     assert_eq!(noted, [("second".to_string(), 1), ("test".to_string(), 2)]);
 }
 
@@ -91,7 +95,12 @@ fn replace_keeps_the_table_and_changes_its_rows() {
     database(dir.path()).execute_batch("CREATE TABLE t (sku TEXT, qty INTEGER DEFAULT 7, note TEXT); CREATE INDEX i ON t (sku); INSERT INTO t VALUES ('old', 1, 'x')").unwrap();
     warehouse(dir.path(), "mode: Replace").input(ROWS).run();
     stored(dir.path()).expect("sku | qty:Int64 | note\na | 1 | null\nb | null | null");
-    assert_eq!(database(dir.path()).query_row("SELECT count(*) FROM sqlite_master WHERE name = 'i'", [], |r| r.get::<_, u64>(0)).unwrap(), 1);
+    assert_eq!(
+        database(dir.path())
+            .query_row("SELECT count(*) FROM sqlite_master WHERE name = 'i'", [], |r| r.get::<_, u64>(0))
+            .unwrap(),
+        1
+    );
     // No rows replace all rows.
     let empty = warehouse(dir.path(), "mode: Replace").input(ROWS);
     let sink = sink(&empty);
@@ -107,7 +116,11 @@ fn upserts_take_the_last_row_of_each_key() {
     let second = "sku | store:Int64 | qty:Int64\nb | 1 | 20\nc | 1 | 5\nb | 1 | 21";
     let both = "sku | store:Int64 | qty:Int64\na | 1 | 3\na | 2 | 4\nb | 1 | 21\nc | 1 | 5";
     // A table made by the upsert, one with a key of its own, one that keeps nothing unique.
-    for made in ["", "CREATE TABLE t (sku TEXT, store INTEGER, qty INTEGER, PRIMARY KEY (store, sku))", "CREATE TABLE t (sku TEXT, store INTEGER, qty INTEGER)"] {
+    for made in [
+        "",
+        "CREATE TABLE t (sku TEXT, store INTEGER, qty INTEGER, PRIMARY KEY (store, sku))",
+        "CREATE TABLE t (sku TEXT, store INTEGER, qty INTEGER)",
+    ] {
         let dir = tempfile::tempdir().unwrap();
         if !made.is_empty() {
             database(dir.path()).execute_batch(made).unwrap();
@@ -126,11 +139,17 @@ fn upserts_take_the_last_row_of_each_key() {
 fn an_upsert_leaves_other_columns_alone_and_refuses_null_keys() {
     for unique in ["UNIQUE", ""] {
         let dir = tempfile::tempdir().unwrap();
-        let sql = format!("CREATE TABLE t (sku TEXT {unique}, qty INTEGER, note TEXT DEFAULT 'new'); INSERT INTO t VALUES ('a', 1, 'mine'), ('z', 9, 'mine')");
+        let sql = format!(
+            "CREATE TABLE t (sku TEXT {unique}, qty INTEGER, note TEXT DEFAULT 'new'); INSERT INTO t VALUES ('a', 1, 'mine'), ('z', 9, 'mine')"
+        );
         database(dir.path()).execute_batch(&sql).unwrap();
-        let done = warehouse(dir.path(), "mode: Upsert([\"sku\"])").input("sku | qty:Int64\na | 2\nb | 3\nnull | 4").run();
+        let done =
+            warehouse(dir.path(), "mode: Upsert([\"sku\"])").input("sku | qty:Int64\na | 2\nb | 3\nnull | 4").run();
         assert_eq!(done.rejected.len(), 1);
-        assert_eq!((done.rejected[0].code.as_str(), done.rejected[0].message.as_str()), ("warehouse.key", "null in the key column `sku`"));
+        assert_eq!(
+            (done.rejected[0].code.as_str(), done.rejected[0].message.as_str()),
+            ("warehouse.key", "null in the key column `sku`")
+        );
         stored(dir.path()).expect("sku | qty:Int64 | note\na | 2 | mine\nb | 3 | new\nz | 9 | mine");
     }
     // Keys alone: there is nothing to update.
@@ -173,7 +192,8 @@ fn what_the_table_refuses_is_rejected_with_its_reason() {
     let raw = &done.rejected.iter().find(|r| r.message.starts_with("FOREIGN")).unwrap().raw;
     assert_eq!(raw, r#"{"id":6,"sku":"f","qty":1,"store":7}"#);
     assert_eq!(done.absorbed["written"], 2);
-    stored(dir.path()).expect("id:Int64 | sku | qty:Int64 | store:Int64\n1 | a | 1 | 1\n7 | h | null | null\n100 | there | 0 | 1");
+    stored(dir.path())
+        .expect("id:Int64 | sku | qty:Int64 | store:Int64\n1 | a | 1 | 1\n7 | h | null | null\n100 | there | 0 | 1");
     assert!(warehouse(dir.path(), "").input(rows).run_strict().is_err());
     assert_eq!(litter(dir.path()), [""; 0]);
 }
@@ -224,7 +244,10 @@ fn staged_rows_are_counted_before_they_are_taken() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(&warehouse(dir.path(), "").input(ROWS));
     let pending = flush(&sink, "r", ROWS);
-    Connection::open(dir.path().join(&litter(dir.path())[0])).unwrap().execute("DELETE FROM t WHERE sku = 'a'", []).unwrap();
+    Connection::open(dir.path().join(&litter(dir.path())[0]))
+        .unwrap()
+        .execute("DELETE FROM t WHERE sku = 'a'", [])
+        .unwrap();
     let error = sink.commit(&commit("r"), &[pending]).unwrap_err().to_string();
     assert!(error.contains("2 rows were flushed, but") && error.contains("holds 1"), "{error}");
     assert!(!database(dir.path()).table_exists(None, "t").unwrap());
@@ -272,7 +295,10 @@ fn two_loads_commit_to_one_file_at_a_time() {
             let dir = dir.path();
             scope.spawn(move || {
                 let config = format!("(connection: \"db\", table: \"t{}\")", load % 2);
-                let case = Case::<Warehouse>::new(&config).base(dir).connection("db", "Sqlite", "(path: \"w.db\")").input(ROWS);
+                let case = Case::<Warehouse>::new(&config)
+                    .base(dir)
+                    .connection("db", "Sqlite", "(path: \"w.db\")")
+                    .input(ROWS);
                 let sink = sink(&case);
                 for run in 0..5 {
                     let run = format!("{load}-{run}");
@@ -283,7 +309,8 @@ fn two_loads_commit_to_one_file_at_a_time() {
         }
     });
     for t in ["t0", "t1"] {
-        let count: u64 = database(dir.path()).query_row(&format!("SELECT count(*) FROM {t}"), [], |r| r.get(0)).unwrap();
+        let count: u64 =
+            database(dir.path()).query_row(&format!("SELECT count(*) FROM {t}"), [], |r| r.get(0)).unwrap();
         assert_eq!(count, 20);
     }
 }
@@ -315,17 +342,29 @@ fn what_does_not_fit_is_said_by_the_plan() {
         assert_eq!(problems.lines().count(), expected.len(), "{config}: {problems}");
     };
     let t = "(connection: \"db\", table: \"t\")";
-    check(t, "skuu | qty:Int64 | twice:Int64 | need", &[
-        "the table `t` has no column named `skuu` (did you mean `sku`?",
-        "column `qty` is Int64, but Int16 in the table `t`",
-        "`twice` of the table `t` is computed",
-    ]);
+    check(
+        t,
+        "skuu | qty:Int64 | twice:Int64 | need",
+        &[
+            "the table `t` has no column named `skuu` (did you mean `sku`?",
+            "column `qty` is Int64, but Int16 in the table `t`",
+            "`twice` of the table `t` is computed",
+        ],
+    );
     check(t, "sku | SKU", &["two columns are named `SKU`", "needs a value for `need`"]);
-    check("(connection: \"db\", table: \"t\", drift: AddColumns)", "need | extra:UInt64", &["column `extra` of type UInt64 cannot be stored"]);
+    check(
+        "(connection: \"db\", table: \"t\", drift: AddColumns)",
+        "need | extra:UInt64",
+        &["column `extra` of type UInt64 cannot be stored"],
+    );
     check("(connection: \"db\", table: \"v\")", "a", &["`v` is a view"]);
     check("(connection: \"db\", table: \"tt\", create: false)", "a", &["no table named `tt` (did you mean `t`"]);
     check("(connection: \"db\", table: \"sqlite_x\")", "a", &["a table cannot be named `sqlite_x`"]);
-    check("(connection: \"db\", table: \"n\", mode: Upsert([\"b\", \"a\", \"a\"]))", "a", &["no column named `b`", "key 3 is `a` again"]);
+    check(
+        "(connection: \"db\", table: \"n\", mode: Upsert([\"b\", \"a\", \"a\"]))",
+        "a",
+        &["no column named `b`", "key 3 is `a` again"],
+    );
     check("(connection: \"db\", table: \"n\", mode: Upsert([]))", "a", &["an upsert needs keys"]);
     check("(connection: \"db\", table: \"n\", mode: Upsert([\"a\"]))", "a:Float64", &["cannot be a key"]);
     let item = Arc::new(Field::new("item", DataType::Int64, true));
@@ -343,6 +382,14 @@ fn drift_adds_columns_on_request() {
 }
 
 #[test]
+fn a_column_of_nulls_fits_any_column() {
+    let dir = tempfile::tempdir().unwrap();
+    database(dir.path()).execute_batch("CREATE TABLE t (sku TEXT, qty INTEGER)").unwrap();
+    warehouse(dir.path(), "").input("sku | qty:Null\na | null").run();
+    stored(dir.path()).expect("sku | qty:Int64\na | null");
+}
+
+#[test]
 fn a_target_that_changed_since_the_plan_is_refused_before_rows_come() {
     let dir = tempfile::tempdir().unwrap();
     let sink = sink(&warehouse(dir.path(), "").input(ROWS));
@@ -355,7 +402,9 @@ fn a_target_that_changed_since_the_plan_is_refused_before_rows_come() {
 fn dates_beyond_four_digits_are_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let days = Arc::new(Date32Array::from(vec![Some(0), Some(i32::MAX), None])) as ArrayRef;
-    let done = warehouse(dir.path(), "").batch(RecordBatch::try_from_iter_with_nullable(vec![("d", days, true)]).unwrap()).run();
+    let done = warehouse(dir.path(), "")
+        .batch(RecordBatch::try_from_iter_with_nullable(vec![("d", days, true)]).unwrap())
+        .run();
     assert_eq!(done.rejected.len(), 1);
     assert_eq!(done.rejected[0].code, "warehouse.range");
     stored(dir.path()).expect("d:Date32\n1970-01-01\nnull");
@@ -377,17 +426,29 @@ fn columns(seeds: &[Option<i64>]) -> Vec<(&'static str, ArrayRef)> {
     };
     // Within the years 0 to 9999 (and those that nanoseconds reach).
     let time = |unit: TimeUnit, zone: Option<Arc<str>>| {
-        let second = match unit { TimeUnit::Second => 1, TimeUnit::Millisecond => 1_000, TimeUnit::Microsecond => 1_000_000, TimeUnit::Nanosecond => 1_000_000_000 };
-        let (least, most) = if unit == TimeUnit::Nanosecond { (-9_000_000_000i64, 9_000_000_000i64) } else { (-62_167_219_200, 253_402_300_799) };
+        let second = match unit {
+            TimeUnit::Second => 1,
+            TimeUnit::Millisecond => 1_000,
+            TimeUnit::Microsecond => 1_000_000,
+            TimeUnit::Nanosecond => 1_000_000_000,
+        };
+        let (least, most) = if unit == TimeUnit::Nanosecond {
+            (-9_000_000_000i64, 9_000_000_000i64)
+        } else {
+            (-62_167_219_200, 253_402_300_799)
+        };
         let width = (i128::from(most) - i128::from(least)) * second;
-        let values: Int64Array = each(&|s| (i128::from(least) * second + i128::from(s).rem_euclid(width)) as i64).into();
+        let values: Int64Array =
+            each(&|s| (i128::from(least) * second + i128::from(s).rem_euclid(width)) as i64).into();
         cast(&values, &DataType::Timestamp(unit, zone))
     };
     let utc = || Some(Arc::from("UTC"));
     let text: StringArray = seeds.iter().map(|s| s.map(|s| format!("{s:x} ü'\"\0"))).collect();
     let bytes: BinaryArray = seeds.iter().map(|s| s.map(|s| s.to_be_bytes().to_vec())).collect();
-    let reals: Float64Array = seeds.iter().map(|s| s.map(|s| f64::from_bits(s as u64)).map(|x| if x.is_nan() { 0.1 } else { x })).collect();
-    let singles: Float32Array = seeds.iter().map(|s| s.map(|s| f32::from_bits(s as u32)).map(|x| if x.is_nan() { 0.1 } else { x })).collect();
+    let reals: Float64Array =
+        seeds.iter().map(|s| s.map(|s| f64::from_bits(s as u64)).map(|x| if x.is_nan() { 0.1 } else { x })).collect();
+    let singles: Float32Array =
+        seeds.iter().map(|s| s.map(|s| f32::from_bits(s as u32)).map(|x| if x.is_nan() { 0.1 } else { x })).collect();
     vec![
         ("boolean", cast(&Int64Array::from(each(&|s| s & 1)), &DataType::Boolean)),
         ("i8", narrow(DataType::Int8, -128, 127)),
@@ -407,7 +468,15 @@ fn columns(seeds: &[Option<i64>]) -> Vec<(&'static str, ArrayRef)> {
         ("d38", decimal(38, 10)),
         ("text", Arc::new(text)),
         ("bytes", Arc::new(bytes)),
-        ("date", cast(&Int32Array::from(seeds.iter().map(|s| s.map(|s| s.rem_euclid(3_652_425) as i32 - 719_528)).collect::<Vec<_>>()), &DataType::Date32)),
+        (
+            "date",
+            cast(
+                &Int32Array::from(
+                    seeds.iter().map(|s| s.map(|s| s.rem_euclid(3_652_425) as i32 - 719_528)).collect::<Vec<_>>(),
+                ),
+                &DataType::Date32,
+            ),
+        ),
         ("ts0", time(TimeUnit::Second, None)),
         ("ts3", time(TimeUnit::Millisecond, utc())),
         ("ts6", time(TimeUnit::Microsecond, None)),

@@ -149,8 +149,12 @@ pub fn widens(from: &DataType, to: &DataType) -> bool {
     }
     match (from, to) {
         (Float32, Float64) => true,
-        (Decimal128(p, s), Decimal128(q, t)) => s <= t && i16::from(*p) - i16::from(*s) <= i16::from(*q) - i16::from(*t),
-        (Timestamp(a, zone), Timestamp(b, other)) => fraction_digits(a) <= fraction_digits(b) && zone.is_some() == other.is_some(),
+        (Decimal128(p, s), Decimal128(q, t)) => {
+            s <= t && i16::from(*p) - i16::from(*s) <= i16::from(*q) - i16::from(*t)
+        }
+        (Timestamp(a, zone), Timestamp(b, other)) => {
+            fraction_digits(a) <= fraction_digits(b) && zone.is_some() == other.is_some()
+        }
         _ => from == to,
     }
 }
@@ -164,10 +168,27 @@ mod tests {
         use DataType::*;
         let zone = Some("UTC".into());
         for ty in [
-            Boolean, Int8, Int16, Int32, Int64, UInt8, UInt16, UInt32, Float32, Float64, Utf8, Binary, Date32,
-            Decimal128(10, 2), Decimal128(38, 10), Decimal128(15, 15), Decimal128(16, 0),
-            Timestamp(TimeUnit::Second, None), Timestamp(TimeUnit::Millisecond, zone.clone()),
-            Timestamp(TimeUnit::Microsecond, zone.clone()), Timestamp(TimeUnit::Nanosecond, None),
+            Boolean,
+            Int8,
+            Int16,
+            Int32,
+            Int64,
+            UInt8,
+            UInt16,
+            UInt32,
+            Float32,
+            Float64,
+            Utf8,
+            Binary,
+            Date32,
+            Decimal128(10, 2),
+            Decimal128(38, 10),
+            Decimal128(15, 15),
+            Decimal128(16, 0),
+            Timestamp(TimeUnit::Second, None),
+            Timestamp(TimeUnit::Millisecond, zone.clone()),
+            Timestamp(TimeUnit::Microsecond, zone.clone()),
+            Timestamp(TimeUnit::Nanosecond, None),
         ] {
             assert_eq!(meaning(&declare(&ty).unwrap()), Some(ty.clone()), "{ty}");
             assert!(widens(&ty, &ty));

@@ -37,6 +37,8 @@ pub(crate) enum Edit {
     Drop { columns: Vec<Column> },
     /// Removes all columns but these; they stay in their places: `Keep(["a", "b"])`.
     Keep { columns: Vec<Column> },
+    /// Keeps exactly these columns, in this order: `Select(["c", "a"])`.
+    Select { columns: Vec<Column> },
     /// `Rename("qty", "quantity")`.
     Rename { column: Column, to: Column },
     /// `Renames({"qty": "quantity", "st": "store"})`, all at once, so that two names can be swapped.

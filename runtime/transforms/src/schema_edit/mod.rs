@@ -1,5 +1,6 @@
 //! `SchemaEdit`: which columns there are, what they are called, and of what type.
 
+mod columns;
 mod dates;
 mod edits;
 mod numbers;
@@ -18,7 +19,7 @@ pub(crate) struct SchemaEdit;
 impl Kind for SchemaEdit {
     const NAME: &'static str = "SchemaEdit";
     const ROLE: Role = Role::Transform;
-    const ABOUT: &'static str = "drops, keeps, renames, reorders, casts, adds, fills and flattens columns";
+    const ABOUT: &'static str = "drops, keeps, selects, renames, reorders, casts, adds, fills and flattens columns";
     const DOCS: &'static str = "\
 Edits are done in their order; later ones use the names that earlier ones made. Columns that no edit touches are passed on
 without being copied.
@@ -50,7 +51,7 @@ integer type (Spark wraps it round: 300 to Int8 is 44), NaN to an integer (Spark
         let schema = &inputs[0].schema;
         let Planner { fields, ops, problems, .. } = Planner::plan(schema, config);
         let rejects = ops.iter().any(|op| matches!(op, Op::Convert(_, c) if c.on_error == OnError::Reject));
-        let output = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));
+        let output = Arc::new(Schema::new_with_metadata(fields.into_fields(), schema.metadata().clone()));
         problems.or(Built::map(output.clone(), Edits { ops, output }).may_reject(rejects))
     }
 }

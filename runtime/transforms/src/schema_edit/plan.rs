@@ -1,6 +1,7 @@
 //! Edits become operations on column indices, while a schema is carried along. Every problem is found; what depends on a name
 //! that only a wrong edit would have made is left in peace.
 
+use super::columns::Columns;
 use super::dates::DateParser;
 use super::edits::{Config, Edit, OnError};
 use super::numbers::NumberParser;
@@ -9,26 +10,27 @@ use crate::fill::Fill;
 use crate::literal::Literal;
 use crate::one_or_many::OneOrMany;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
-use selvedge_node::{Column, Fields, Problem, Problems, Span, Spanned, Type, column};
+use selvedge_node::{Column, Fields, Problem, Problems, Span, Spanned, Type};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 pub(super) struct Planner {
     /// The columns as the edits so far have left them.
-    pub fields: Vec<FieldRef>,
+    pub fields: Columns,
     pub ops: Vec<Op>,
     pub problems: Problems,
     /// Names that would be there if the edits before were right.
-    ghosts: Vec<String>,
+    ghosts: HashSet<String>,
     on_error: OnError,
 }
 
 impl Planner {
     pub fn plan(schema: &Schema, config: Config) -> Planner {
         let mut planner = Planner {
-            fields: schema.fields().to_vec(),
+            fields: Columns::new(schema.fields().to_vec()),
             ops: vec![],
             problems: Problems::default(),
-            ghosts: vec![],
+            ghosts: HashSet::new(),
             on_error: config.on_error,
         };
         for edit in config.edits {
@@ -42,7 +44,7 @@ impl Planner {
         match edit.value {
             Edit::Drop { columns } => {
                 let dropped = self.find_all(&columns);
-                let kept: Vec<usize> = (0..self.fields.len()).filter(|i| !dropped.contains(i)).collect();
+                let kept = self.fields.others(&dropped);
                 if kept.is_empty() {
                     self.problems.push(Problem::error(span, "this drops the last column"));
                 } else {
@@ -50,19 +52,19 @@ impl Planner {
                 }
             }
             Edit::Keep { columns } => {
-                let mut kept = self.find_all(&columns);
-                if columns.is_empty() {
-                    self.problems.push(Problem::error(span, "this drops the last column"));
-                }
-                // A keep with a wrong name must not make all later edits look wrong.
-                if kept.len() == columns.len() && !kept.is_empty() {
+                if let Some(mut kept) = self.only(&columns, span) {
                     kept.sort();
+                    self.pick(kept);
+                }
+            }
+            Edit::Select { columns } => {
+                if let Some(kept) = self.only(&columns, span) {
                     self.pick(kept);
                 }
             }
             Edit::Reorder { columns } => {
                 let mut order = self.find_all(&columns);
-                order.extend((0..self.fields.len()).filter(|i| !order.contains(i)).collect::<Vec<_>>());
+                order.extend(self.fields.others(&order));
                 self.pick(order);
             }
             Edit::Rename { column, to } => self.rename(vec![(column, to)]),
@@ -107,8 +109,7 @@ impl Planner {
 
     /// Index of a column; a wrong name is reported, unless an earlier problem is to blame.
     fn find(&mut self, name: &Column) -> Option<usize> {
-        let found = column(&Schema::new(self.fields.clone()), name);
-        match found {
+        match self.fields.find(name) {
             Err(_) if self.ghosts.contains(&name.value) => None,
             found => self.problems.take(found),
         }
@@ -116,19 +117,30 @@ impl Planner {
 
     fn find_all(&mut self, names: &[Column]) -> Vec<usize> {
         let mut all: Vec<usize> = vec![];
+        let mut seen = HashSet::new();
         for name in names {
             let Some(index) = self.find(name) else { continue };
-            if all.contains(&index) {
-                self.problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
-            } else {
+            if seen.insert(index) {
                 all.push(index);
+            } else {
+                self.problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
             }
         }
         all
     }
 
+    /// The columns that alone are to stay. `None` if some were not found: one wrong name must not make all later edits look
+    /// wrong.
+    fn only(&mut self, columns: &[Column], span: Span) -> Option<Vec<usize>> {
+        let kept = self.find_all(columns);
+        if columns.is_empty() {
+            self.problems.push(Problem::error(span, "this drops the last column"));
+        }
+        (kept.len() == columns.len() && !kept.is_empty()).then_some(kept)
+    }
+
     fn pick(&mut self, indices: Vec<usize>) {
-        self.fields = indices.iter().map(|i| self.fields[*i].clone()).collect();
+        self.fields.pick(&indices);
         self.ops.push(Op::Pick(indices));
     }
 
@@ -140,7 +152,7 @@ impl Planner {
 
     /// Whether a column of that name may be made.
     fn is_free(&mut self, name: &str, span: Span) -> bool {
-        let taken = self.fields.iter().any(|f| f.name() == name);
+        let taken = self.fields.place(name).is_some();
         if taken {
             let problem = Problem::error(span, format!("there is a column `{name}` already"));
             self.problems.push(problem.help("drop or rename the other one first"));
@@ -150,23 +162,21 @@ impl Planner {
 
     fn rename(&mut self, names: Vec<(Column, Column)>) {
         let old: Vec<Option<usize>> = names.iter().map(|(old, _)| self.find(old)).collect();
-        let mut renamed = self.fields.clone();
-        for (i, (_, new)) in names.iter().enumerate() {
-            let kept = self.fields.iter().enumerate().any(|(at, f)| *f.name() == new.value && !old.contains(&Some(at)));
-            if kept || names[..i].iter().any(|(_, other)| other == new) {
+        let leaving: HashSet<usize> = old.iter().flatten().copied().collect();
+        let mut renamed = self.fields.to_vec();
+        let mut taken: HashSet<&str> = HashSet::new();
+        for (old, (_, new)) in old.iter().zip(&names) {
+            let kept = self.fields.place(new).is_some_and(|at| !leaving.contains(&at));
+            if !taken.insert(new) || kept {
                 let problem = Problem::error(new.span, format!("there is a column `{new}` already"));
                 self.problems.push(problem.help("drop or rename the other one first"));
-            } else if let Some(at) = old[i] {
-                renamed[at] = Arc::new(renamed[at].as_ref().clone().with_name(new.value.clone()));
+            } else if let Some(at) = old {
+                renamed[*at] = Arc::new(renamed[*at].as_ref().clone().with_name(new.value.clone()));
             } else {
-                self.ghosts.push(new.value.clone());
+                self.ghosts.insert(new.value.clone());
             }
         }
-        self.fields = renamed;
-    }
-
-    fn retype(&mut self, at: usize, ty: DataType) {
-        self.fields[at] = Arc::new(self.fields[at].as_ref().clone().with_data_type(ty).with_nullable(true));
+        self.fields = Columns::new(renamed);
     }
 
     fn cast(&mut self, column: &Column, to: &Spanned<Type>, on_error: Option<OnError>) {
@@ -196,7 +206,7 @@ impl Planner {
         let on_error = on_error.unwrap_or(self.on_error);
         let name = self.fields[at].name().clone();
         self.ops.push(Op::Convert(at, Convert::new(&name, ty.clone(), parse, on_error)));
-        self.retype(at, ty);
+        self.fields.retype(at, ty);
     }
 
     /// As `convert`, of a text column.
@@ -232,7 +242,7 @@ impl Planner {
                 self.problems
                     .push(Problem::error(formats.span, message).help("for example `%d/%m/%Y` or `dd/MM/yyyy`"));
                 if let Some(at) = self.find(column) {
-                    self.retype(at, ty);
+                    self.fields.retype(at, ty);
                 }
             }
         }
@@ -261,7 +271,7 @@ impl Planner {
                 self.fields.push(Arc::new(Field::new(column.value, ty, true)));
                 self.ops.push(Op::Add(fill));
             }
-            _ => self.ghosts.push(column.value),
+            _ => _ = self.ghosts.insert(column.value),
         }
     }
 
@@ -295,16 +305,14 @@ impl Planner {
         let mut paths = vec![];
         let mut fields = vec![];
         leaves(&field, &prefix, separator, &mut vec![], &mut paths, &mut fields);
-        let others = self.fields.iter().enumerate().filter(|(i, _)| *i != at).map(|(_, f)| f.name().clone());
-        let mut names: Vec<String> = others.collect();
+        let mut made: HashSet<&str> = HashSet::new();
         for field in &fields {
-            if names.contains(field.name()) {
+            if self.fields.place(field.name()).is_some_and(|other| other != at) || !made.insert(field.name()) {
                 let problem = Problem::error(column.span, format!("there is a column `{}` already", field.name()));
                 self.problems.push(problem.help("choose another separator or prefix, or rename the other one first"));
             }
-            names.push(field.name().clone());
         }
-        self.fields.splice(at..=at, fields);
+        self.fields.splice(at, fields);
         self.ops.push(Op::Flatten(at, paths));
     }
 }
