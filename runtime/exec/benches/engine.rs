@@ -159,7 +159,7 @@ fn run(plan: Plan) -> f64 {
         run: format!("bench-{}", std::process::id()),
     };
     let since = Instant::now();
-    let running = start(plan, options).unwrap_or_else(|(_, e)| panic!("{e}"));
+    let running = start(plan, options).unwrap_or_else(|report| panic!("{report:?}"));
     let report = running.join();
     assert_eq!(report.status.exit_code(), 0, "{report:?}");
     since.elapsed().as_secs_f64()

@@ -138,7 +138,10 @@ impl NodeLedger {
         let (rows_in, sent) = (self.rows_in(), self.rows_out());
         let [created, dropped, rejected, absorbed] =
             [&reasons.created, &reasons.dropped, &reasons.rejected, &reasons.absorbed].map(sum);
-        if rows_in + created == sent + dropped + rejected + absorbed {
+        let errors = self.outs.last().map_or(0, Flow::rows);
+        if errors != rejected {
+            Err(format!("{rejected} rows rejected, but {errors} sent on `errors`"))
+        } else if rows_in + created == sent + dropped + rejected + absorbed {
             Ok(())
         } else {
             Err(format!(
@@ -160,6 +163,13 @@ pub struct EdgeLedger {
     pub received: Flow,
 }
 
+/// Where an edge begins and ends: node and port at either end.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Ends {
+    pub from: (usize, usize),
+    pub to: (usize, usize),
+}
+
 /// The account of a whole run. Node and edge indices are the plan's.
 #[derive(Debug)]
 pub struct Ledger {
@@ -169,13 +179,26 @@ pub struct Ledger {
 
 impl Ledger {
     /// Every place where rows are unaccounted for, as (index of the node, what does not add up). Empty: nothing was lost.
-    pub(crate) fn imbalances(&self, ends: impl Fn(usize) -> (usize, String)) -> Vec<(usize, String)> {
-        let nodes = self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.check().err()?)));
-        let edges = self.edges.iter().enumerate().filter_map(|(e, edge)| {
-            let (sent, received) = (edge.sent.rows(), edge.received.rows());
-            let (node, name) = ends(e);
-            (sent != received).then(|| (node, format!("{sent} rows sent on {name}, but {received} received")))
-        });
-        nodes.chain(edges).collect()
+    pub(crate) fn imbalances(&self, ends: &[Ends]) -> Vec<(usize, String)> {
+        let mut found: Vec<(usize, String)> =
+            self.nodes.iter().enumerate().filter_map(|(n, node)| Some((n, node.check().err()?))).collect();
+        // What a port counted against what its edges did: counted in different places of the engine.
+        let mut received: BTreeMap<(usize, usize), u64> = BTreeMap::new();
+        for (edge, ends) in self.edges.iter().zip(ends) {
+            let (node, port) = ends.from;
+            let (out, sent, got) = (self.nodes[node].outs[port].rows(), edge.sent.rows(), edge.received.rows());
+            if out != sent || sent != got {
+                let message = format!("{out} rows left port {port}, {sent} were sent on an edge from it, {got} received");
+                found.push((node, message));
+            }
+            *received.entry(ends.to).or_default() += got;
+        }
+        for ((node, port), got) in received {
+            let rows_in = self.nodes[node].ins[port].rows();
+            if rows_in != got {
+                found.push((node, format!("{got} rows received on the edges into port {port}, but {rows_in} came in")));
+            }
+        }
+        found
     }
 }

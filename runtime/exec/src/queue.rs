@@ -18,14 +18,24 @@ pub(crate) enum Message {
 
 struct Credit {
     limit: u64,
-    used: Mutex<u64>,
+    account: Mutex<Account>,
     room: Condvar,
     stop: Arc<Stop>,
 }
 
+/// Senders are served in the order they came: else many small batches could keep a large one waiting for ever.
+#[derive(Default)]
+struct Account {
+    used: u64,
+    /// The number that the next sender gets …
+    next: u64,
+    /// … and the one whose turn it is.
+    turn: u64,
+}
+
 impl Wake for Credit {
     fn wake(&self) {
-        let _used = lock(&self.used);
+        let _account = lock(&self.account);
         self.room.notify_all();
     }
 }
@@ -33,27 +43,35 @@ impl Wake for Credit {
 impl Credit {
     /// Waits for room; returns how long that took.
     fn take(&self, bytes: u64) -> Result<Duration> {
-        let mut used = lock(&self.used);
+        let mut account = lock(&self.account);
+        let number = account.next;
+        account.next += 1;
+        let full = |a: &Account| a.turn != number || (a.used > 0 && a.used + bytes > self.limit);
         let mut waited = Duration::ZERO;
-        if *used > 0 && *used + bytes > self.limit {
+        if full(&account) {
             let since = Instant::now();
-            while *used > 0 && *used + bytes > self.limit && !self.stop.stopping() {
-                used = self.room.wait(used).unwrap_or_else(std::sync::PoisonError::into_inner);
+            while full(&account) && !self.stop.stopping() {
+                account = self.room.wait(account).unwrap_or_else(std::sync::PoisonError::into_inner);
             }
             waited = since.elapsed();
         }
         if self.stop.stopping() {
             return Err(Error::stopped());
         }
-        *used += bytes;
+        account.used += bytes;
+        account.turn += 1;
+        if account.turn != account.next {
+            self.room.notify_all();
+        }
         Ok(waited)
     }
 
     fn give(&self, bytes: u64) {
-        let mut used = lock(&self.used);
-        *used -= bytes;
-        drop(used);
-        self.room.notify_all();
+        let mut account = lock(&self.account);
+        account.used -= bytes;
+        if account.turn != account.next {
+            self.room.notify_all();
+        }
     }
 }
 
@@ -74,7 +92,7 @@ pub(crate) struct QueueReceiver {
 /// A queue that holds `limit` bytes.
 pub(crate) fn queue(limit: u64, stop: &Arc<Stop>) -> (QueueSender, QueueReceiver) {
     let (sender, receiver) = unbounded();
-    let credit = Arc::new(Credit { limit, used: Mutex::default(), room: Condvar::new(), stop: stop.clone() });
+    let credit = Arc::new(Credit { limit, account: Mutex::default(), room: Condvar::new(), stop: stop.clone() });
     let wake: Arc<dyn Wake> = credit.clone();
     stop.wake_on_stop(Arc::downgrade(&wake));
     (QueueSender { channel: sender, credit: credit.clone() }, QueueReceiver { channel: receiver, credit })
@@ -143,7 +161,7 @@ mod tests {
             while !matches!(rx.receive(&stop).unwrap(), Some((Message::Data { .. }, _))) {}
             sender.join().unwrap();
         });
-        assert_eq!(*lock(&tx.credit.used), 80);
+        assert_eq!(lock(&tx.credit.account).used, 80);
     }
 
     #[test]

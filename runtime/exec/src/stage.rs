@@ -93,40 +93,48 @@ struct Stage {
     hashes: Vec<u128>,
 }
 
-/// Runs one instance of a stage to its end. Whatever goes wrong, a panic included, stops the run as that node's error.
-pub(crate) fn run(
-    templates: Vec<NodeTemplate>,
-    head: Head,
-    ledger: Arc<Ledger>,
-    stop: Arc<Stop>,
-) -> Option<Finished> {
+/// Runs one instance of a stage to its end, and tells whether it got there. Whatever goes wrong, a panic included, stops the
+/// run as that node's error. What writers have flushed comes back in any case: it must be committed or taken back.
+pub(crate) fn run(templates: Vec<NodeTemplate>, head: Head, ledger: Arc<Ledger>, stop: Arc<Stop>) -> (bool, Finished) {
     let first = templates.first().map_or(0, |t| t.index);
     let clock = Clock { at: 0, since: Instant::now() };
     let mut stage = Stage { nodes: vec![], ledger, stop: stop.clone(), clock, hashes: vec![] };
+    let mut finished = Finished::default();
     let result = catch_unwind(AssertUnwindSafe(|| {
         stage.open(templates)?;
-        let mut finished = Finished::default();
         match head {
             Head::Splits(splits) => stage.read(&splits, &mut finished)?,
             Head::Queue { receiver, senders, alone } => stage.receive(&receiver, senders, alone)?,
         }
-        stage.finish(&mut finished)?;
-        Ok(finished)
+        stage.finish(&mut finished)
     }));
     let node = stage.nodes.get(stage.clock.at).map_or(first, |n| n.index);
-    match result {
-        Ok(Ok(finished)) => Some(finished),
+    let fail = |error| stop.fail(Failure { node: Some(node), error });
+    let ended = match result {
+        Ok(Ok(())) => true,
         Ok(Err(error)) => {
-            stop.fail(Failure { node: Some(node), error });
-            None
+            fail(error);
+            false
         }
         Err(panic) => {
-            let message = format!("panicked: {}", panic_message(&*panic));
-            let error = Error::bug(message).help("this is a mistake in the node, not in the graph or the data; please report it");
-            stop.fail(Failure { node: Some(node), error });
-            None
+            fail(panicked(&*panic));
+            false
+        }
+    };
+    // Nodes clean up after themselves when they are dropped, and may panic there too.
+    match catch_unwind(AssertUnwindSafe(|| drop(stage))) {
+        Ok(()) => (ended, finished),
+        Err(panic) => {
+            fail(panicked(&*panic));
+            (false, finished)
         }
     }
+}
+
+/// A panic as an error of whoever panicked.
+pub(crate) fn panicked(panic: &(dyn Any + Send)) -> Error {
+    Error::bug(format!("panicked: {}", panic_message(panic)))
+        .help("this is a mistake in the node, not in the graph or the data; please report it")
 }
 
 fn panic_message(panic: &(dyn Any + Send)) -> &str {
@@ -226,11 +234,14 @@ impl Stage {
                 Some(LocalWork::Map(_) | LocalWork::Source) | None => {}
             }
             self.send_rejected(at)?;
-            for target in self.nodes[at].outputs.iter().flat_map(|o| o.targets.iter()) {
-                match target {
-                    Target::Chained { .. } => {}
-                    Target::Shared { port, queue, .. } => queue.end(*port),
-                    Target::Exchange { port, queues, .. } => queues.iter().for_each(|q| q.end(*port)),
+            for output in &mut self.nodes[at].outputs {
+                // Let go of, so that those behind can finish while the rest of this thread still does.
+                for target in std::mem::take(&mut output.targets).iter() {
+                    match target {
+                        Target::Chained { .. } => {}
+                        Target::Shared { port, queue, .. } => queue.end(*port),
+                        Target::Exchange { port, queues, .. } => queues.iter().for_each(|q| q.end(*port)),
+                    }
                 }
             }
         }
@@ -260,13 +271,18 @@ impl Stage {
         let caller = self.clock.at;
         self.switch(at);
         let exit = &mut Exit { stage: self, at };
-        match &mut work {
-            LocalWork::Map(map) => map.map(batch, exit)?,
-            LocalWork::Transform(transform) => transform.process(port, batch, exit)?,
-            LocalWork::Writer(writer) => writer.write(port, batch, exit)?,
-            LocalWork::Source => return Err(Error::bug("a source was handed rows")),
-        }
+        let result = match &mut work {
+            LocalWork::Map(map) => map.map(batch, exit),
+            LocalWork::Transform(transform) => transform.process(port, batch, exit),
+            LocalWork::Writer(writer) => writer.write(port, batch, exit),
+            LocalWork::Source => Err(Error::bug("a source was handed rows")),
+        };
         self.nodes[at].work = Some(work);
+        if let Err(error) = result {
+            // Blamed here: the nodes that this goes back through are not to make it theirs, or nobody's.
+            self.stop.fail(Failure { node: Some(self.nodes[at].index), error });
+            return Err(Error::stopped());
+        }
         self.send_rejected(at)?;
         self.switch(caller);
         Ok(())

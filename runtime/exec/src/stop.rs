@@ -60,9 +60,9 @@ impl Stop {
         self.ring();
     }
 
-    /// Stops at once. The first failure is kept.
+    /// Stops at once. The first failure is kept; what goes wrong after the run was stopped is only what stopping does.
     pub fn fail(&self, failure: Failure) {
-        if !failure.error.is_stopped() {
+        if !failure.error.is_stopped() && !self.stopping() {
             lock(&self.failure).get_or_insert(failure);
         }
         self.halt();
@@ -97,6 +97,8 @@ impl Stop {
 
     /// Waits that long, or until the run drains or stops.
     pub fn sleep(&self, time: Duration) {
+        // A reader that asks to be asked again at once still lets others run.
+        let time = time.max(Duration::from_millis(1));
         let sleepers = lock(&self.sleepers);
         let waited = self.alarm.wait_timeout_while(sleepers, time, |()| !self.draining());
         drop(waited);

@@ -64,10 +64,8 @@ pub fn check(path: &Path, source: &Source) -> Checked {
         connections: source.connections.clone(),
         ..selvedge_spec::Options::from_env()
     };
-    let (sources, spec, mut warnings) = selvedge_spec::load(&Os, path, &options);
-    let plan = spec.and_then(|spec| selvedge_plan::plan(&spec, &catalogue()));
-    if let Ok(plan) = &plan {
-        warnings.extend(plan.warnings.iter().cloned());
-    }
-    Checked { plan, warnings, sources }
+    let loaded = selvedge_spec::load_partly(&Os, path, &options);
+    let plan = selvedge_plan::plan_loaded(&loaded, &catalogue());
+    let warnings = plan.as_ref().map(|p| p.warnings.clone()).unwrap_or_default();
+    Checked { plan, warnings, sources: loaded.sources }
 }

@@ -1,4 +1,4 @@
-//! SIGINT and SIGTERM: the first one drains the run, the second one stops it at once.
+//! SIGINT and SIGTERM: the first one drains the run, the second one stops it at once, the third ends the process.
 
 use selvedge_exec::Stopper;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
@@ -52,6 +52,11 @@ impl Signals {
                 1 => stopper.drain(),
                 _ => stopper.halt(),
             }
+        }
+        drop(current);
+        if self.count.load(SeqCst) >= 3 {
+            // Something outside does not answer: the operator wants out, whatever is left behind.
+            std::process::exit(130);
         }
     }
 }

@@ -53,6 +53,8 @@ pub struct CountConfig {
     forever: bool,
     #[serde(default)]
     position: bool,
+    #[serde(default)]
+    panic_splits: bool,
 }
 
 fn one() -> i64 {
@@ -79,6 +81,7 @@ struct CountSource(Arc<CountConfig>);
 
 impl Source for CountSource {
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        assert!(!self.0.panic_splits, "no splits today");
         let share = (self.0.rows + self.0.splits - 1) / self.0.splits;
         Ok((0..self.0.splits)
             .map(|s| {
@@ -133,6 +136,8 @@ pub enum Vice {
     Error,
     /// Loses the row without a word.
     Lose,
+    /// Rejects the row and takes no notice of the answer.
+    Swallow,
     Reject,
     Drop,
 }
@@ -173,6 +178,9 @@ impl Map for PassConfig {
             Vice::Panic => panic!("at {}", self.at),
             Vice::Error => return Err(Error::data(format!("no {}s here", self.at))),
             Vice::Lose => {}
+            Vice::Swallow => {
+                let _ = out.reject_rows("vice", &batch, &[row], &|_| "an unwanted row".into());
+            }
             Vice::Reject => out.reject_rows("vice", &batch, &[row], &|_| "an unwanted row".into())?,
             Vice::Drop => out.drop_rows("vice", 1, &|_| vec!["{}".into()]),
         }
@@ -275,6 +283,13 @@ pub struct RememberConfig {
     single: bool,
     #[serde(default)]
     fail_commit: bool,
+    #[serde(default)]
+    panic_commit: bool,
+    #[serde(default)]
+    panic_flush: bool,
+    /// Rounds of useless work for each batch.
+    #[serde(default)]
+    slow: u64,
 }
 
 impl Kind for Remember {
@@ -297,6 +312,7 @@ impl Sink for RememberSink {
         Ok(Box::new(RememberWriter(self.0.clone())))
     }
     fn commit(&self, _: &Commit, pending: &[Pending]) -> Result<()> {
+        assert!(!self.0.panic_commit, "no commits today");
         if self.0.fail_commit {
             return Err(Error::world("the warehouse is on fire"));
         }
@@ -313,6 +329,7 @@ struct RememberWriter(Arc<RememberConfig>);
 
 impl Writer for RememberWriter {
     fn write(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        (0..self.0.slow).for_each(|i| _ = std::hint::black_box(i));
         let values: Vec<i64> = match batch.column(0).as_any().downcast_ref::<Int64Array>() {
             Some(values) => values.values().to_vec(),
             None => vec![0; batch.num_rows()],
@@ -326,6 +343,7 @@ impl Writer for RememberWriter {
         Ok(())
     }
     fn flush(&mut self, _: u64, _: &mut dyn Out) -> Result<Pending> {
+        assert!(!self.0.panic_flush, "no flushes today");
         Ok("flushed".into())
     }
 }

@@ -20,7 +20,7 @@ fn begin(nodes: &str, threads: usize, dir: &Path) -> Running {
     let (sources, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
     let planned = spec.and_then(|s| plan(&s, &Catalogue::new(kinds())));
     let planned = planned.unwrap_or_else(|p| panic!("{}", selvedge_spec::render_short(&p.0, &sources)));
-    crate::start(planned, options(threads, dir)).unwrap_or_else(|(_, e)| panic!("{e}"))
+    crate::start(planned, options(threads, dir)).unwrap_or_else(|report| panic!("{report:?}"))
 }
 
 fn run(nodes: &str, threads: usize) -> Report {
@@ -188,4 +188,69 @@ fn positions_carry_over_to_the_next_run() {
     assert_eq!(begin(&nodes(100), 1, dir.path()).join().status, Status::Done);
     assert_eq!(begin(&nodes(150), 1, dir.path()).join().status, Status::Done);
     assert_eq!(seen("position").values, (0..150).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_panic_on_the_engines_own_thread_is_its_nodes_error_too() {
+    let report = run(
+        r#""a": Count(rows: 10), "b": Remember(input: "a", name: "kept back"), "c": Remember(input: "a", name: "x", panic_commit: true)"#,
+        1,
+    );
+    let error = report.error.unwrap();
+    assert_eq!((error.node.as_str(), error.message.as_str()), ("c", "panicked: no commits today"));
+
+    let dir = tempfile::tempdir().unwrap();
+    let text = r#"Graph(name: "g", nodes: {"a": Count(rows: 1, panic_splits: true), "b": Remember(input: "a", name: "y")})"#;
+    let files = std::collections::BTreeMap::from([("/g/graph.ron".into(), text.to_string())]);
+    let (_, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
+    let planned = plan(&spec.unwrap(), &Catalogue::new(kinds())).unwrap();
+    let report = crate::start(planned, options(1, dir.path())).err().unwrap();
+    let error = report.error.unwrap();
+    assert_eq!((report.status, error.node.as_str(), error.message.as_str()), (Status::Failed, "a", "panicked: no splits today"));
+}
+
+#[test]
+fn what_one_writer_flushed_is_taken_back_when_the_next_one_fails() {
+    let report = run(
+        r#""a": Count(rows: 10), "b": Remember(input: "a", name: "flushed first"),
+           "c": Remember(input: "a", name: "z", panic_flush: true)"#,
+        1,
+    );
+    assert_eq!((report.status, report.error.unwrap().node.as_str()), (Status::Failed, "c"));
+    let first = seen("flushed first");
+    assert_eq!((first.commits, first.aborted), (0, 1));
+}
+
+#[test]
+fn a_node_cannot_hide_a_row_in_a_rejection_that_nobody_reads() {
+    let report = run(
+        r#""a": Count(rows: 10), "b": Pass(input: "a", vice: Swallow, at: 5), "c": Remember(input: "b", name: "hidden")"#,
+        1,
+    );
+    assert_eq!(report.status, Status::Unbalanced);
+    assert_eq!(report.imbalances, ["`b`: 1 rows rejected, but 0 sent on `errors`"]);
+}
+
+#[test]
+fn a_slow_sink_holds_its_source_back() {
+    let dir = tempfile::tempdir().unwrap();
+    // 80 MB in batches of 0.8 MB, at a sink a hundred times slower than the source.
+    let nodes = r#""a": Count(rows: 10000000, batch: 100000), "b": Remember(input: "a", name: "slow", single: true, slow: 300000),
+                   "c": Hold(input: "a")  , "d": Remember(input: "c", name: "held")"#;
+    let running = begin(nodes, 2, dir.path());
+    let ledger = running.ledger().clone();
+    let watcher = std::thread::spawn(move || {
+        let mut most = 0;
+        let edge = &ledger.edges[0];
+        while edge.received.rows() < 10_000_000 {
+            // Received first: what is sent in between only makes the figure larger.
+            let received = edge.received.bytes();
+            most = most.max(edge.sent.bytes().saturating_sub(received));
+            std::thread::yield_now();
+        }
+        most
+    });
+    assert_eq!(running.join().status, Status::Done);
+    let most = watcher.join().unwrap();
+    assert!(most <= 4 << 20, "{most} bytes were on their way, of a queue of 2 MiB and a batch at either end");
 }

@@ -1,6 +1,6 @@
 //! `selvedge gen`: sample data, by running a graph of two nodes.
 
-use super::{FAILED, WRONG};
+use super::WRONG;
 use crate::cli::{Gen, GenFormat};
 use crate::screen;
 use selvedge_exec::{Options, Status};
@@ -42,18 +42,13 @@ pub fn generate(args: &Gen) -> u8 {
         scratch: std::env::temp_dir(),
         run: format!("gen-{}", std::process::id()),
     };
-    match selvedge_exec::start(plan, options) {
-        Ok(running) => {
-            let report = running.join();
-            let text = screen::ledger(&report);
-            if report.status == Status::Done { screen::print(&text) } else { screen::error(&text) }
-            report.status.exit_code()
-        }
-        Err((_, e)) => {
-            screen::error(&format!("error: {e}"));
-            FAILED
-        }
-    }
+    let report = match selvedge_exec::start(plan, options) {
+        Ok(running) => running.join(),
+        Err(report) => *report,
+    };
+    let text = screen::ledger(&report);
+    if report.status == Status::Done { screen::print(&text) } else { screen::error(&text) }
+    report.status.exit_code()
 }
 
 fn graph(args: &Gen, shape: Shape, out: &Path) -> String {

@@ -23,6 +23,14 @@ pub fn run(args: &Run) -> u8 {
         paths.iter().map(|path| graphs::check(path, &args.source).or_print(false)).collect();
     let Some(plans) = checked.into_iter().collect::<Option<Vec<Plan>>>() else { return WRONG };
 
+    // The name is what state and reports are kept under.
+    for (i, plan) in plans.iter().enumerate() {
+        if plans[..i].iter().any(|other| other.name == plan.name) {
+            screen::error(&format!("error: two of these graphs are named `{}`; run them apart or rename one", plan.name));
+            return WRONG;
+        }
+    }
+
     let signals = Signals::listen();
     let several = plans.len() > 1;
     let mut code = 0;
@@ -32,21 +40,14 @@ pub fn run(args: &Run) -> u8 {
             code = code.max(FAILED);
             continue;
         }
-        match one(plan, i, args, &signals) {
-            Ok(report) => {
-                code = code.max(report.status.exit_code());
-                code = code.max(show(&report, args, several));
-            }
-            Err(message) => {
-                screen::error(&format!("error: {message}"));
-                code = code.max(FAILED);
-            }
-        }
+        let report = one(plan, i, args, &signals);
+        code = code.max(report.status.exit_code());
+        code = code.max(show(&report, args, several));
     }
     code
 }
 
-fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Result<Report, String> {
+fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Report {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let options = Options {
@@ -56,16 +57,15 @@ fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Result<Repor
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         run: format!("{nanos:x}-{}-{number}", std::process::id()),
     };
-    let graph = plan.name.clone();
-    let running = selvedge_exec::start(plan, options).map_err(|(node, e)| {
-        let place = node.map(|n| format!(" in `{n}`")).unwrap_or_default();
-        format!("`{graph}` did not start{place}: {e}")
-    })?;
+    let running = match selvedge_exec::start(plan, options) {
+        Ok(running) => running,
+        Err(report) => return *report,
+    };
     signals.watch(running.stopper());
     let progress = (!args.quiet).then(|| Progress::show(&running));
     let report = running.join();
     drop(progress);
-    Ok(report)
+    report
 }
 
 /// Prints and writes the report; answers with the exit code of doing so.

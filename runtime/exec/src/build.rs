@@ -1,0 +1,150 @@
+//! From a schedule to what each thread is started with: instances of nodes, tied to each other by queues.
+
+use crate::queue::{QueueReceiver, QueueSender, queue};
+use crate::stage::{Head, NodeTemplate, OutputTemplate, Target};
+use crate::stop::{Failure, Stop};
+use petgraph::Direction::{Incoming, Outgoing};
+use petgraph::graph::NodeIndex;
+use petgraph::visit::EdgeRef;
+use selvedge_node::{Error, Partitioning, Result, Split, Task, Work};
+use selvedge_plan::{Delivery, Plan, Schedule};
+use selvedge_state::RowHasher;
+use std::collections::{HashMap, VecDeque};
+use std::sync::{Arc, Mutex};
+
+/// What the process needs besides queues and state: for itself, and for each thread (buffers of readers and writers, batches
+/// at work, what the allocator keeps). Measured on the benchmark graphs, which have 4 to 10 threads.
+const PROCESS_BYTES: u64 = 112 << 20;
+const THREAD_BYTES: u64 = 21 << 20;
+/// A queue above this only adds latency; one below holds less than any batch, so that sender and receiver take turns.
+const QUEUE_BYTES: std::ops::RangeInclusive<u64> = (16 << 10)..=(8 << 20);
+
+/// How the memory of a run is shared out, in bytes.
+pub(crate) struct Budget {
+    /// For each queue.
+    pub queue: u64,
+    /// For the state of all nodes.
+    pub state: u64,
+}
+
+impl Budget {
+    pub fn new(memory: u64, plan: &Plan, schedule: &Schedule) -> Budget {
+        let threads: usize = schedule.stages.iter().map(|s| s.instances).sum();
+        let left = memory.saturating_sub(PROCESS_BYTES + THREAD_BYTES * threads as u64).max(memory / 4);
+        let fed = |n: NodeIndex| plan.graph.edges_directed(n, Incoming).next().is_some();
+        let queues: usize = schedule.stages.iter().filter(|s| fed(s.nodes[0])).map(|s| s.instances).sum();
+        let queue = (left / 8 / queues.max(1) as u64).clamp(*QUEUE_BYTES.start(), *QUEUE_BYTES.end());
+        Budget { queue, state: left.saturating_sub(queue * queues as u64).max(left / 4) }
+    }
+}
+
+/// One thread to be.
+pub(crate) struct Prepared {
+    /// Node at the head of the stage.
+    pub head_node: NodeIndex,
+    pub instance: usize,
+    pub templates: Vec<NodeTemplate>,
+    pub head: Head,
+}
+
+/// Prepares every thread of a schedule; nothing is started. `task` is what all instances are told alike.
+pub(crate) fn prepare(
+    plan: &Plan,
+    schedule: &Schedule,
+    mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>>,
+    queue_bytes: u64,
+    task: &Task,
+    stop: &Arc<Stop>,
+) -> std::result::Result<Vec<Prepared>, Failure> {
+    let graph = &plan.graph;
+    // A queue for each instance where rows are exchanged by key, else one for all instances of the stage.
+    let mut senders: Vec<Vec<QueueSender>> = vec![];
+    let mut receivers: Vec<Vec<QueueReceiver>> = vec![];
+    for stage in &schedule.stages {
+        let keyed = matches!(graph[stage.nodes[0]].partitioning, Partitioning::Keys(_));
+        let count = if keyed { stage.instances } else { 1 };
+        let limit = if keyed { queue_bytes } else { queue_bytes * stage.instances as u64 };
+        let (tx, rx) = (0..count).map(|_| queue(limit, stop)).unzip();
+        senders.push(tx);
+        receivers.push(rx);
+    }
+
+    let mut prepared = vec![];
+    for (stage, own) in schedule.stages.iter().zip(receivers) {
+        let head_node = stage.nodes[0];
+        let shared = Arc::new(Mutex::new(VecDeque::from(splits.remove(&head_node).unwrap_or_default())));
+        let mut from = vec![0; graph[head_node].inputs.len()];
+        for e in graph.edges_directed(head_node, Incoming) {
+            from[e.weight().to] += schedule.instances(e.source());
+        }
+        for instance in 0..stage.instances {
+            let template = |&n: &NodeIndex| {
+                let task = Task {
+                    node: graph[n].name.clone(),
+                    instance,
+                    instances: stage.instances,
+                    ..task.clone()
+                };
+                template(plan, schedule, n, task, &senders).map_err(|error| Failure { node: Some(n.index()), error })
+            };
+            let templates = stage.nodes.iter().map(template).collect::<std::result::Result<_, _>>()?;
+            let head = if from.is_empty() {
+                Head::Splits(shared.clone())
+            } else {
+                let receiver = own[instance.min(own.len() - 1)].clone();
+                Head::Queue { receiver, senders: from.clone(), alone: own.len() == stage.instances }
+            };
+            prepared.push(Prepared { head_node, instance, templates, head });
+        }
+    }
+    Ok(prepared)
+}
+
+fn template(
+    plan: &Plan,
+    schedule: &Schedule,
+    n: NodeIndex,
+    task: Task,
+    senders: &[Vec<QueueSender>],
+) -> Result<NodeTemplate> {
+    let graph = &plan.graph;
+    let node = &graph[n];
+    let stage = &schedule.stages[schedule.stage_of[n.index()]];
+    let mut targets: Vec<Vec<Target>> = node.outputs.iter().map(|_| vec![]).collect();
+    for e in graph.edges_directed(n, Outgoing) {
+        let (edge, port) = (e.id().index(), e.weight().to);
+        let queues = &senders[schedule.stage_of[e.target().index()]];
+        let target = match schedule.delivery(e.id()) {
+            Delivery::Chained => {
+                let at = stage.nodes.iter().position(|&m| m == e.target());
+                let at = at.ok_or_else(|| Error::bug("an edge is chained to a node of another stage"))?;
+                Target::Chained { edge, at, port }
+            }
+            Delivery::Shared => Target::Shared { edge, port, queue: queues[0].clone() },
+            Delivery::Exchange => {
+                let Partitioning::Keys(keys) = &graph[e.target()].partitioning else {
+                    return Err(Error::bug("rows are exchanged with a node that has no keys"));
+                };
+                let hasher = Arc::new(RowHasher::new(&node.outputs[e.weight().from].schema, &keys[port])?);
+                Target::Exchange { edge, port, hasher, queues: queues.clone() }
+            }
+        };
+        targets[e.weight().from].push(target);
+    }
+    let outputs = node.outputs.iter().zip(targets);
+    let outputs = outputs.map(|(o, targets)| OutputTemplate { schema: o.schema.clone(), targets: targets.into() });
+    let work = match &node.work {
+        Work::Source(s) => Work::Source(s.clone()),
+        Work::Map(m) => Work::Map(m.clone()),
+        Work::Transform(make) => Work::Transform(make.clone()),
+        Work::Sink(s) => Work::Sink(s.clone()),
+    };
+    Ok(NodeTemplate {
+        index: n.index(),
+        work,
+        task,
+        outputs: outputs.collect(),
+        inputs: node.inputs.len(),
+        schemas_in: node.inputs.iter().map(|i| i.schema.clone()).collect(),
+    })
+}
