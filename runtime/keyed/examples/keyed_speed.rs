@@ -6,9 +6,6 @@ use arrow::array::*;
 use selvedge_node::{Connections, ErasedKind, Input, Memory, Out, Rejection, Result, Site, Span, Task, Work};
 use std::sync::Arc;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const BATCH: usize = 8192;
 
 struct None_;

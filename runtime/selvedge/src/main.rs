@@ -2,10 +2,6 @@
 
 use std::process::ExitCode;
 
-/// Fewer page faults and less fragmentation than the system's allocator under many threads of short-lived buffers.
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 fn main() -> ExitCode {
     selvedge::main_with(std::env::args_os())
 }

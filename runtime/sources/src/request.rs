@@ -6,6 +6,7 @@ use crate::paths::Found;
 use crate::typed::OnError;
 use arrow::datatypes::{Field, Schema};
 use selvedge_node::{Column, Error, Fields, Problem, Problems, Source, Span, columns};
+use std::collections::{HashMap, HashSet};
 
 /// Files to read and how, whatever their format.
 pub struct Request<'a> {
@@ -23,6 +24,14 @@ pub struct Request<'a> {
     pub split_bytes: u64,
 }
 
+/// Columns that differ between files: this many are told.
+const DIFFERENCES: usize = 20;
+
+fn fields_by_name(schema: &Schema) -> HashMap<&str, &Field> {
+    // The first one of a name, as everywhere.
+    schema.fields().iter().rev().map(|f| (f.name().as_str(), f.as_ref())).collect()
+}
+
 /// How the files will be read.
 pub struct Plan {
     pub output: Output,
@@ -38,8 +47,9 @@ impl Request<'_> {
         let wanted = match self.columns {
             Some(names) => {
                 let mut problems = Problems::default();
-                for (i, name) in names.iter().enumerate() {
-                    if names[..i].contains(name) {
+                let mut seen = HashSet::new();
+                for name in names {
+                    if !seen.insert(name.as_str()) {
                         problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
                     }
                 }
@@ -80,17 +90,18 @@ impl Request<'_> {
                 None => Err(self.no_schema()),
             };
         };
+        let by_name: Vec<HashMap<&str, &Field>> = schemas.iter().map(|(_, schema)| fields_by_name(schema)).collect();
         if let Some(declared) = self.schema {
             for (name, ty) in &declared.0 {
-                for (file, schema) in schemas {
-                    match schema.field_with_name(name) {
-                        Err(_) => {
+                for ((file, schema), fields) in schemas.iter().zip(&by_name) {
+                    match fields.get(name.as_str()) {
+                        None => {
                             let known = schema.fields().iter().map(|f| f.name().as_str());
                             let mut problem = Problem::unknown(name.span, "column", name, known);
                             problem.message = format!("{} in {file}", problem.message);
                             problems.push(problem);
                         }
-                        Ok(field) if *field.data_type() != ty.arrow() => problems.push(
+                        Some(field) if *field.data_type() != ty.arrow() => problems.push(
                             Problem::error(
                                 ty.span,
                                 format!(
@@ -103,33 +114,39 @@ impl Request<'_> {
                                 "declare it as it is, or leave the schema out, and cast it afterwards with SchemaEdit",
                             ),
                         ),
-                        Ok(_) => {}
+                        Some(_) => {}
                     }
                 }
             }
             return problems.or(declared.schema().as_ref().clone());
         }
         let mut merged: Vec<Field> = first.fields().iter().map(|f| f.as_ref().clone()).collect();
-        for (file, schema) in &schemas[1..] {
+        for ((file, schema), fields) in schemas.iter().zip(&by_name).skip(1) {
             for field in &mut merged {
-                match schema.field_with_name(field.name()) {
-                    Err(_) => problems
+                match fields.get(field.name().as_str()) {
+                    None => problems
                         .push(self.differs(format!("{file} has no column `{}`, but {first_name} has", field.name()))),
-                    Ok(other) if other.data_type() != field.data_type() => problems.push(self.differs(format!(
+                    Some(other) if other.data_type() != field.data_type() => problems.push(self.differs(format!(
                         "column `{}` is {} in {file}, but {} in {first_name}",
                         field.name(),
                         other.data_type(),
                         field.data_type()
                     ))),
-                    Ok(other) => *field = field.clone().with_nullable(field.is_nullable() || other.is_nullable()),
+                    Some(other) => *field = field.clone().with_nullable(field.is_nullable() || other.is_nullable()),
                 }
             }
             for field in schema.fields() {
-                if first.field_with_name(field.name()).is_err() {
+                if !by_name[0].contains_key(field.name().as_str()) {
                     problems.push(
                         self.differs(format!("{file} has a column `{}` that {first_name} has not", field.name())),
                     );
                 }
+            }
+            // Files of other kinds among them would fill pages.
+            if problems.0.len() > DIFFERENCES {
+                problems.0.truncate(DIFFERENCES);
+                problems.push(self.differs("there are more such differences".into()));
+                break;
             }
         }
         problems.or(Schema::new(merged))

@@ -6,9 +6,6 @@ use selvedge_node::{Memory, Task};
 use selvedge_state::{Inserted, KeyIndex, KeySet, Partitions, RowHasher, scatter};
 use std::sync::Arc;
 
-#[global_allocator]
-static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
-
 const BATCH: usize = 8192;
 
 fn mix(i: u64) -> u64 {

@@ -134,11 +134,22 @@ pub fn nearest<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Opt
 
 /// The known names close to `found`, best first, at most three (Damerau–Levenshtein distance, letter case ignored).
 pub fn similar<'a>(found: &str, known: impl IntoIterator<Item = &'a str>) -> Vec<&'a str> {
+    /// Nobody mistypes a name of this length, and comparing two takes its square.
+    const LONGEST: usize = 300;
     let lower = found.to_lowercase();
+    let length = found.chars().count();
     let mut near: Vec<(usize, &str)> = known
         .into_iter()
-        .map(|k| (strsim::damerau_levenshtein(&lower, &k.to_lowercase()), k))
-        .filter(|(distance, k)| *distance <= 1 + found.chars().count().max(k.chars().count()) / 4)
+        .filter_map(|k| {
+            let other = k.chars().count();
+            let most = 1 + length.max(other) / 4;
+            // The distance is at least the difference in length.
+            if length.abs_diff(other) > most || length.max(other) > LONGEST {
+                return None;
+            }
+            let distance = strsim::damerau_levenshtein(&lower, &k.to_lowercase());
+            (distance <= most).then_some((distance, k))
+        })
         .collect();
     near.sort();
     near.into_iter().take(3).map(|(_, k)| k).collect()

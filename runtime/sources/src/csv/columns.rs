@@ -40,14 +40,15 @@ pub struct TextColumn {
 }
 
 impl TextColumn {
+    /// `rows`: how many to make room for at first.
     pub fn new(values: &Values, rows: usize) -> TextColumn {
         let valid = (!values.empty_is_null).then(|| BooleanBufferBuilder::new(0));
         TextColumn { offsets: start_offsets(rows), bytes: vec![], end: 0, valid, expected: (rows, 0) }
     }
 
-    /// Bytes of the values so far.
+    /// Bytes of the values so far, and of where they start.
     pub fn bytes(&self) -> usize {
-        self.end
+        self.end + self.offsets.len() * size_of::<i32>()
     }
 
     /// Appends field number `field` of each of some neighbouring records that have `width` fields each. `starts` has the

@@ -1,12 +1,14 @@
 //! Types guessed from the first rows of CSV files, for `infer: true`. Careful: what is not plainly a number, a date or a
 //! boolean stays text, and so do numbers with leading zeros, which are codes.
 
-use super::{Options, head};
+use super::head::{self, Head};
+use super::Options;
 use crate::request::Request;
 use crate::typed::Reading;
 use arrow::array::{Array, StringArray};
 use arrow::datatypes::{DataType, TimeUnit};
 use selvedge_node::Problems;
+use std::collections::HashMap;
 
 /// Rows of a file, and files, that are looked at.
 const ROWS: usize = 1000;
@@ -102,18 +104,19 @@ fn timestamp() -> DataType {
 pub fn types(
     request: &Request,
     options: &Options,
-    heads: &[Option<Vec<String>>],
+    heads: &[Option<Head>],
     names: &[String],
 ) -> Result<Vec<Guess>, Problems> {
     let mut shapes = vec![Shape::Nothing; names.len()];
     let step = request.files.len().div_ceil(FILES).max(1);
     for (file, head) in request.files.iter().zip(heads).step_by(step) {
         let Some(head) = head else { continue };
-        let places: Vec<Option<usize>> = names.iter().map(|name| head.iter().position(|h| h == name)).collect();
+        let there: HashMap<&str, usize> = head.names.iter().enumerate().map(|(i, n)| (n.as_str(), i)).collect();
+        let places: Vec<Option<usize>> = names.iter().map(|name| there.get(name.as_str()).copied()).collect();
         let skip = usize::from(options.header);
         let rows = head::records(request, file, options, ROWS + skip).map_err(|e| request.problem(e))?;
         // A row of another width will be rejected; it must not spoil the guess.
-        for row in rows.iter().skip(skip).filter(|row| row.len() == head.len()) {
+        for row in rows.fields.iter().skip(skip).filter(|row| row.len() == head.names.len()) {
             for (shape, place) in shapes.iter_mut().zip(&places) {
                 let Some(text) = place.and_then(|place| row.get(place)) else { continue };
                 let found = match std::str::from_utf8(text) {

@@ -7,10 +7,20 @@ use super::{BOM, Options};
 use crate::compression::Input;
 use crate::paths::Found;
 use crate::request::Request;
-use selvedge_node::{Error, Problem, Problems, Result};
+use crate::typed::shorten;
+use selvedge_node::{Error, Fields, Problem, Problems, Result};
+use std::collections::{HashMap, HashSet};
 
-/// The first `most` records of a file, unquoted; comments and blank lines are none.
-pub fn records(request: &Request, file: &Found, options: &Options, most: usize) -> Result<Vec<Vec<Vec<u8>>>> {
+/// The first records of a file.
+pub struct Records {
+    /// Unquoted fields.
+    pub fields: Vec<Vec<Vec<u8>>>,
+    /// The file ends inside a quote, in the last of these records.
+    open: bool,
+}
+
+/// The first `most` records of a file; comments and blank lines are none.
+pub fn records(request: &Request, file: &Found, options: &Options, most: usize) -> Result<Records> {
     const BLOCK: usize = 64 << 10;
     let mut input = Input::whole(&file.path, &file.name, request.compression)?;
     let mut splitter = Splitter::new(options.dialect);
@@ -51,8 +61,9 @@ pub fn records(request: &Request, file: &Found, options: &Options, most: usize) 
         ))
         .help("check the delimiter and the quote, or raise max_record"));
     }
-    let records = (0..splitter.records()).map(|r| fields(&splitter, r, &window, options));
-    Ok(records.flatten().take(most).collect())
+    let all: Vec<_> = (0..splitter.records()).filter_map(|r| fields(&splitter, r, &window, options)).collect();
+    let open = splitter.unterminated() && all.len() <= most;
+    Ok(Records { fields: all.into_iter().take(most).collect(), open })
 }
 
 /// The fields of a record; `None`: it is a comment or blank.
@@ -87,59 +98,130 @@ fn fields(splitter: &Splitter, r: usize, window: &[u8], options: &Options) -> Op
     (!blank).then_some(fields)
 }
 
-/// The names of a file's columns: those of its header, or `column_1`, `column_2`, … for as many as its first record has
-/// fields. `None`: the file is empty. An empty name becomes `column_N`, a name that was there before gets `_2`.
-pub fn names(request: &Request, file: &Found, options: &Options) -> std::result::Result<Option<Vec<String>>, Problems> {
-    let first = records(request, file, options, 1).map_err(|e| request.problem(e))?;
-    let Some(first) = first.into_iter().next() else { return Ok(None) };
-    let mut names: Vec<String> = vec![];
-    for (i, field) in first.into_iter().enumerate() {
-        let numbered = format!("column_{}", i + 1);
-        if !options.header {
-            names.push(numbered);
-            continue;
-        }
-        let name = String::from_utf8(field).map_err(|e| {
-            request.problem(
-                Error::data(format!(
-                    "the header of {} is not UTF-8: `{}`",
-                    file.name,
-                    String::from_utf8_lossy(e.as_bytes())
-                ))
-                .help("convert the file: iconv -f LATIN1 -t UTF-8"),
-            )
-        })?;
-        let name = if name.is_empty() { numbered } else { name };
-        let mut unique = name.clone();
-        let mut count = 1;
-        while names.contains(&unique) {
-            count += 1;
-            unique = format!("{name}_{count}");
-        }
-        names.push(unique);
-    }
-    Ok(Some(names))
+/// The columns of a file.
+#[derive(Debug, Clone, Default)]
+pub struct Head {
+    /// Those of the header, or `column_1`, `column_2`, … for as many as the first record has fields.
+    pub names: Vec<String>,
+    /// Fields of the header without a name of their own: an empty one became `column_N`, one that was there before got `_2`.
+    renamed: Vec<(usize, Renamed)>,
 }
 
-/// Names that the header itself does not have.
-pub fn doubtful(request: &Request, file: &Found, options: &Options) -> Vec<Problem> {
-    let Ok(first) = records(request, file, options, 1) else { return vec![] };
-    let Some(first) = first.into_iter().next() else { return vec![] };
-    let warning = |what: String| Problem::warning(request.path_at, what).help("give the column a name in the file");
-    let mut warnings = vec![];
-    for (i, name) in first.iter().enumerate() {
-        let shown = String::from_utf8_lossy(name);
-        if name.is_empty() {
-            warnings.push(warning(format!(
-                "field {} of the header of {} has no name: `column_{}`",
-                i + 1,
-                file.name,
-                i + 1
-            )));
-        } else if first[..i].contains(name) {
-            warnings
-                .push(warning(format!("the header of {} has `{shown}` twice: the second is `{shown}_2`", file.name)));
+#[derive(Debug, Clone)]
+enum Renamed {
+    Empty,
+    Twice(String),
+}
+
+/// The columns of a file. `None`: it is empty.
+pub fn head(request: &Request, file: &Found, options: &Options) -> std::result::Result<Option<Head>, Problems> {
+    let first = records(request, file, options, 1).map_err(|e| request.problem(e))?;
+    let open = first.open;
+    let Some(first) = first.fields.into_iter().next() else { return Ok(None) };
+    if !options.header {
+        let names = (1..=first.len()).map(|n| format!("column_{n}")).collect();
+        return Ok(Some(Head { names, renamed: vec![] }));
+    }
+    let refused = |what: String, help: &str| Problems::from(request.problem(Error::data(what).help(help)));
+    if open {
+        return Err(refused(
+            format!("the header of {} has a quote that is never closed", file.name),
+            "close it in the file, or set quote: None if quotes mean nothing in it",
+        ));
+    }
+    let mut head = Head::default();
+    let mut known: HashSet<String> = HashSet::new();
+    let mut copies: HashMap<String, usize> = HashMap::new();
+    for (i, field) in first.into_iter().enumerate() {
+        let name = String::from_utf8(field).map_err(|e| {
+            let shown = String::from_utf8_lossy(e.as_bytes());
+            refused(
+                format!("the header of {} is not UTF-8: `{}`", file.name, shorten(&shown, SHOWN)),
+                "convert the file: iconv -f LATIN1 -t UTF-8",
+            )
+        })?;
+        // Without these two a whole file passes for its header: no rows, and nobody is told.
+        if name.contains('\0') {
+            return Err(refused(
+                format!("the header of {} holds bytes that are 0: this is no text in UTF-8", file.name),
+                "if it is UTF-16, convert it: iconv -f UTF-16 -t UTF-8",
+            ));
         }
+        if name.split('\r').skip(1).any(|rest| !rest.starts_with('\n')) {
+            return Err(refused(
+                format!(
+                    "the header of {} holds a carriage return without a line feed: lines must end in LF or CRLF",
+                    file.name
+                ),
+                "convert the file: tr '\\r' '\\n'",
+            ));
+        }
+        let mut unique = if name.is_empty() { format!("column_{}", i + 1) } else { name.clone() };
+        if name.is_empty() {
+            head.renamed.push((i, Renamed::Empty));
+        }
+        if known.contains(&unique) {
+            let count = copies.entry(unique.clone()).or_insert(1);
+            let mut numbered = unique.clone();
+            while known.contains(&numbered) {
+                *count += 1;
+                numbered = format!("{unique}_{count}");
+            }
+            unique = numbered;
+            head.renamed.push((i, Renamed::Twice(name)));
+        }
+        known.insert(unique.clone());
+        head.names.push(unique);
+    }
+    Ok(Some(head))
+}
+
+/// As much of a name as a message shows.
+const SHOWN: usize = 100;
+/// Warnings of one kind; a file that has more needs no longer list.
+const WARNINGS: usize = 5;
+
+/// What is odd about a header. `picked`: the columns that a declared schema takes out of it; without one all are read.
+pub fn doubtful(
+    request: &Request,
+    file: &Found,
+    options: &Options,
+    head: &Head,
+    picked: Option<&Fields>,
+) -> Vec<Problem> {
+    let warning = |what: String, help: &str| Problem::warning(request.path_at, what).help(help);
+    let mut warnings = vec![];
+    let name_it = "give the column a name in the file";
+    let read = |name: &str| picked.is_none_or(|fields| fields.0.iter().any(|(column, _)| column.value == name));
+    let doubts = head.renamed.iter().filter_map(|(i, renamed)| match renamed {
+        Renamed::Empty if picked.is_none() => Some(warning(
+            format!("field {} of the header of {} has no name: `{}`", i + 1, file.name, head.names[*i]),
+            name_it,
+        )),
+        Renamed::Twice(name) if read(name) => Some(warning(
+            format!(
+                "the header of {} has `{}` twice: the second is `{}`",
+                file.name,
+                shorten(name, SHOWN),
+                shorten(&head.names[*i], SHOWN)
+            ),
+            name_it,
+        )),
+        _ => None,
+    });
+    warnings.extend(doubts.take(WARNINGS + 1));
+    if warnings.len() > WARNINGS {
+        warnings.truncate(WARNINGS);
+        warnings.push(warning(format!("the header of {} has more such fields", file.name), name_it));
+    }
+    if let [only] = &head.names[..]
+        && let Some(other) = [';', '\t', '|', ','].into_iter().find(|c| only.contains(*c))
+        && options.dialect.delimiter != other as u8
+    {
+        warnings.push(warning(
+            format!("the header of {} is one column, `{}`", file.name, shorten(only, SHOWN)),
+            &format!("if it should be several, say what parts them: Csv(delimiter: {other:?})"),
+        ));
     }
     warnings
 }

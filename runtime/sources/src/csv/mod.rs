@@ -20,8 +20,10 @@ use crate::request::{Plan, Request};
 use crate::typed::{OnError, Reading};
 use arrow::datatypes::{DataType, Field, Schema};
 use columns::Values;
+use head::Head;
 use reader::{CsvReader, Part};
 use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
+use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
 /// UTF-8's byte order mark.
@@ -69,8 +71,8 @@ struct Known {
 pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, Problems> {
     let mut problems = Problems::default();
     let mut warnings = vec![];
-    let heads: Vec<Option<Vec<String>>> =
-        request.files.iter().map(|file| problems.take(head::names(request, file, options)).flatten()).collect();
+    let heads: Vec<Option<Head>> =
+        request.files.iter().map(|file| problems.take(head::head(request, file, options)).flatten()).collect();
     if problems.has_errors() {
         return Err(problems);
     }
@@ -81,17 +83,20 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
             if options.header {
                 problems.take(check_declared(declared, request, &heads));
             }
+            if let Some((file, head)) = first.filter(|_| options.header) {
+                warnings.extend(head::doubtful(request, file, options, head, Some(declared)));
+            }
             declared.0.iter().map(|(name, ty)| declared_column(name, ty.arrow())).collect()
         }
-        (None, Some((file, names))) => {
-            problems.take(check_same(request, (file, names), &heads));
+        (None, Some((file, head))) => {
+            problems.take(check_same(request, (file, head), &heads));
             if options.header {
-                warnings.extend(head::doubtful(request, file, options));
+                warnings.extend(head::doubtful(request, file, options, head, None));
             }
-            let guessed = if options.infer { guess::types(request, options, &heads, names)? } else { vec![] };
+            let guessed = if options.infer { guess::types(request, options, &heads, &head.names)? } else { vec![] };
             let kept = || guess::Guess::text();
             let types = guessed.into_iter().chain(std::iter::repeat_with(kept));
-            names
+            head.names
                 .iter()
                 .zip(types)
                 .map(|(name, g)| Known { name: name.clone(), ty: g.ty, reading: g.reading })
@@ -105,13 +110,14 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
         Some(projected) if !problems.has_errors() => projected,
         _ => return Err(problems),
     };
-    let layout = |head: Option<&Vec<String>>| {
-        let place = |k: usize| match head {
-            Some(head) if options.header => head.iter().position(|name| *name == known[k].name).unwrap_or(k),
-            _ => k,
+    let layout = |head: Option<&Head>| {
+        let named: HashMap<&str, usize> = match head.filter(|_| options.header) {
+            Some(head) => head.names.iter().enumerate().map(|(i, name)| (name.as_str(), i)).collect(),
+            None => HashMap::new(),
         };
+        let place = |k: usize| named.get(known[k].name.as_str()).copied().unwrap_or(k);
         let width = match head {
-            Some(head) if options.header || request.schema.is_none() => head.len(),
+            Some(head) if options.header || request.schema.is_none() => head.names.len(),
             _ => known.len(),
         };
         Arc::new(Layout {
@@ -129,11 +135,12 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
     let mut last: Option<(Option<&Vec<String>>, Arc<Layout>)> = None;
     let mut files = vec![];
     for (file, head) in request.files.iter().zip(&heads) {
+        let names = head.as_ref().map(|head| &head.names);
         let shared = match &last {
-            Some((known, shared)) if *known == head.as_ref() => shared.clone(),
+            Some((known, shared)) if *known == names => shared.clone(),
             _ => layout(head.as_ref()),
         };
-        last = Some((head.as_ref(), shared.clone()));
+        last = Some((names, shared.clone()));
         files.push((file.clone(), shared));
     }
     // Row numbers are counted from the start of the file, and only a regular dialect can be entered anywhere.
@@ -172,18 +179,22 @@ fn check_castable(declared: &selvedge_node::Fields) -> std::result::Result<(), P
 fn check_declared(
     declared: &selvedge_node::Fields,
     request: &Request,
-    heads: &[Option<Vec<String>>],
+    heads: &[Option<Head>],
 ) -> std::result::Result<(), Problems> {
     let mut problems = Problems::default();
-    for (name, _) in &declared.0 {
-        let without = request.files.iter().zip(heads).find_map(|(file, head)| {
-            let head = head.as_ref()?;
-            (!head.contains(&name.value)).then_some((file, head))
-        });
-        if let Some((file, head)) = without {
-            let mut problem = Problem::unknown(name.span, "column", name, head.iter().map(String::as_str));
-            problem.message = format!("{} in the header of {}", problem.message, file.name);
-            problems.push(problem);
+    let mut missing = vec![true; declared.0.len()];
+    let mut last: Option<&Vec<String>> = None;
+    for (file, head) in request.files.iter().zip(heads) {
+        let Some(head) = head.as_ref().filter(|head| last != Some(&head.names)) else { continue };
+        last = Some(&head.names);
+        let there: HashSet<&str> = head.names.iter().map(String::as_str).collect();
+        for ((name, _), untold) in declared.0.iter().zip(&mut missing) {
+            if *untold && !there.contains(name.as_str()) {
+                *untold = false;
+                let mut problem = Problem::unknown(name.span, "column", name, head.names.iter().map(String::as_str));
+                problem.message = format!("{} in the header of {}", problem.message, file.name);
+                problems.push(problem);
+            }
         }
     }
     problems.or(())
@@ -192,15 +203,15 @@ fn check_declared(
 /// All files have the columns of the first, in any order.
 fn check_same(
     request: &Request,
-    first: (&Found, &Vec<String>),
-    heads: &[Option<Vec<String>>],
+    first: (&Found, &Head),
+    heads: &[Option<Head>],
 ) -> std::result::Result<(), Problems> {
-    let schema = |names: &Vec<String>| {
-        Schema::new(names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>())
+    let schema = |head: &Head| {
+        Schema::new(head.names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>())
     };
     let mut schemas = vec![(first.0.name.as_str(), schema(first.1))];
     for (file, head) in request.files.iter().zip(heads) {
-        if let Some(head) = head.as_ref().filter(|head| *head != first.1) {
+        if let Some(head) = head.as_ref().filter(|head| head.names != first.1.names) {
             schemas.push((file.name.as_str(), schema(head)));
         }
     }

@@ -81,7 +81,9 @@ impl CsvReader {
         part: Option<Part>,
         task: &Task,
     ) -> CsvReader {
-        let columns = layout.wanted.iter().map(|_| TextColumn::new(&layout.values, task.batch_rows)).collect();
+        // A wide table fills a batch with few rows: room for many in each of 20,000 columns would be gigabytes.
+        let rows = (task.batch_bytes / 16 / layout.wanted.len().max(1)).clamp(16, task.batch_rows.max(16));
+        let columns = layout.wanted.iter().map(|_| TextColumn::new(&layout.values, rows)).collect();
         CsvReader {
             splitter: Splitter::new(layout.values.dialect),
             layout,

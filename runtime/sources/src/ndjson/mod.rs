@@ -1,6 +1,7 @@
 //! NDJSON: a JSON object on each line. Lines can be found anywhere in a file, so a large one is cut where lines start.
 
 mod guess;
+mod late;
 mod reader;
 #[cfg(test)]
 mod tests;
@@ -13,8 +14,10 @@ use crate::paths::Found;
 use crate::request::{Plan, Request};
 use crate::typed::{OnError, Reading};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use late::Names;
 use reader::{NdjsonReader, Part};
 use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
+use std::collections::HashSet;
 use std::sync::Arc;
 
 const BOM: &[u8; 3] = b"\xef\xbb\xbf";
@@ -37,6 +40,8 @@ pub struct Layout {
     on_error: OnError,
     /// A field that is no column makes the line a bad one.
     strict: bool,
+    /// The fields of the sample, where it alone made the schema: others are reported.
+    expected: Option<Names>,
     max_record: usize,
     output: Output,
 }
@@ -49,8 +54,8 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
     // Name, type, how the text is read.
     let known: Vec<(String, DataType, Reading)> = match request.schema {
         Some(declared) => {
-            let others: Vec<&str> =
-                sample.names().into_iter().filter(|name| !declared.0.iter().any(|(d, _)| d.value == *name)).collect();
+            let named: HashSet<&str> = declared.0.iter().map(|(name, _)| name.as_str()).collect();
+            let others: Vec<&str> = sample.names().into_iter().filter(|name| !named.contains(name)).collect();
             if !others.is_empty() {
                 notes.push(format!("fields that are no column: {}", others.join(", ")));
             }
@@ -68,7 +73,10 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
                     .help("declare the schema; rows with values that do not fit then go to errors")
             })?;
             if columns.is_empty() {
-                return Err(request.no_schema());
+                return Err(match sample.nothing() {
+                    Some((what, help)) => Problem::error(request.path_at, what).help(help).into(),
+                    None => request.no_schema(),
+                });
             }
             columns
                 .into_iter()
@@ -98,6 +106,8 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
         wanted: if strict { wanted } else { (0..wanted.len()).collect() },
         on_error: request.on_error,
         strict,
+        // A field that comes up behind the sample, and that nobody has decided about, must not vanish without a word.
+        expected: (request.schema.is_none() && request.columns.is_none() && !strict).then(|| Names::of(schema.fields())),
         max_record: options.max_record,
         output: output.clone(),
     });

@@ -1,6 +1,7 @@
 //! Reads one NDJSON file, or a range of it, as batches. Lines are decoded many at a time by arrow's tape decoder; when that
 //! fails, the bad lines are found by halving, rejected, and the others go on.
 
+use super::late::Late;
 use super::{BOM, Layout};
 use crate::compression::Input;
 use crate::lines::Lines;
@@ -48,6 +49,8 @@ pub struct NdjsonReader {
     batch_rows: usize,
     batch_bytes: usize,
     decoder: Option<Decoder>,
+    /// Fields that the sample had not are passed over for the moment.
+    lenient: bool,
 
     /// How much is read at once.
     pub(super) block: usize,
@@ -73,6 +76,8 @@ pub struct NdjsonReader {
 struct Decoded {
     batches: Vec<(RecordBatch, Range<usize>)>,
     bad: Vec<usize>,
+    /// Among the batches, lines of which some have fields that the sample had not.
+    late: Vec<Range<usize>>,
 }
 
 impl NdjsonReader {
@@ -87,6 +92,7 @@ impl NdjsonReader {
             // Offsets of text have 31 bits, and one more line may be as long as any.
             batch_bytes: task.batch_bytes.clamp(1, 512 << 20),
             decoder: None,
+            lenient: false,
             block: BLOCK,
             window: vec![],
             filled: 0,
@@ -194,7 +200,10 @@ impl NdjsonReader {
     fn feed(&mut self, lines: Range<usize>) -> Result<usize> {
         let mut decoder = match self.decoder.take() {
             Some(decoder) => decoder,
-            None => decoder(&self.layout.decoded, self.layout.strict, self.batch_rows.max(lines.len()))?,
+            None => {
+                let strict = self.layout.strict || self.layout.expected.is_some() && !self.lenient;
+                decoder(&self.layout.decoded, strict, self.batch_rows.max(lines.len()))?
+            }
         };
         for (count, line) in lines.clone().enumerate() {
             let Line { from, to, .. } = self.lines[line];
@@ -231,7 +240,10 @@ impl NdjsonReader {
                 Ok(None) => {}
                 Err(_) => {
                     self.decoder = None;
-                    if to - from == 1 {
+                    if let Some(batch) = self.decode_leniently(from..to)? {
+                        decoded.batches.push((batch, from..to));
+                        decoded.late.push(from..to);
+                    } else if to - from == 1 {
                         decoded.bad.push(from);
                     } else {
                         let middle = from + (to - from) / 2;
@@ -248,6 +260,32 @@ impl NdjsonReader {
         Ok(())
     }
 
+    /// Decodes whole lines, passing over fields that the sample had not. `None`: that is not what is wrong with them.
+    fn decode_leniently(&mut self, lines: Range<usize>) -> Result<Option<RecordBatch>> {
+        if self.layout.expected.is_none() {
+            return Ok(None);
+        }
+        self.lenient = true;
+        let fed = self.feed(lines);
+        self.lenient = false;
+        fed?;
+        let batch = self.decoder.take().and_then(|mut decoder| decoder.flush().ok());
+        Ok(batch.flatten())
+    }
+
+    /// Tells of fields that are not read because the sample had them not.
+    fn tell_late(&self, ranges: &[Range<usize>], out: &mut dyn Out) {
+        let Some(expected) = self.layout.expected.as_ref().filter(|_| !ranges.is_empty()) else { return };
+        let mut late = Late::default();
+        for line in ranges.iter().cloned().flatten() {
+            late.look(expected, line, self.text(line));
+        }
+        for (name, lines, first) in late.found() {
+            let shown = || String::from_utf8_lossy(&self.text(first)[..self.text(first).len().min(RAW)]).into_owned();
+            out.altered(&format!("field not in the sample, not read: {name}"), lines, &|_| vec![shown()]);
+        }
+    }
+
     /// Decodes some of the lines found and sends them.
     fn send(&mut self, out: &mut dyn Out) -> Result<()> {
         let lines = self.taken..self.lines.len().min(self.taken + self.batch_rows);
@@ -255,6 +293,7 @@ impl NdjsonReader {
         self.taken = lines.end;
         let mut decoded = Decoded::default();
         self.decode(lines, &mut decoded)?;
+        self.tell_late(&decoded.late, out);
         for &line in &decoded.bad {
             let (code, what) = self.explain(self.text(line));
             self.reject(code, self.lines[line].line, &what, self.text(line), out)?;

@@ -20,6 +20,7 @@ fn layout(max_record: usize) -> Arc<Layout> {
         readings: vec![Reading::Whole, Reading::AsIs, Reading::AsIs],
         on_error: OnError::Reject,
         strict: false,
+        expected: None,
         max_record,
         output: Output::new(&schema, None, None).unwrap(),
     })
