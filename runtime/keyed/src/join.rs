@@ -254,7 +254,7 @@ impl Work {
         let mut counts = (!once).then(|| Counts::new(left.rows()));
         let mut pieces = right.read().peekable();
         loop {
-            let mut table = Table::new(&self.shape.right);
+            let mut table = Table::new(&self.shape.right, if once { right.rows() } else { 0 });
             while let Some(piece) = pieces.next_if(|_| once || table.bytes() < limit) {
                 let piece = piece?;
                 table.add(piece.batch, &piece.hashes)?;
@@ -325,7 +325,7 @@ impl Transform for Work {
             return Ok(());
         }
         let Some(build) = self.waiting[RIGHT].take() else { return Ok(()) };
-        let mut table = Table::new(&self.shape.right);
+        let mut table = Table::new(&self.shape.right, build.rows());
         for part in build.drain()? {
             for piece in part.read() {
                 let piece = piece?;

@@ -84,6 +84,8 @@ pub struct Input {
     reader: Box<dyn Read + Send>,
     name: String,
     compression: Compression,
+    /// Bytes that must still come, of what is not packed: a file that is cut off while it is read has no other mark of it.
+    due: u64,
 }
 
 impl Input {
@@ -91,9 +93,11 @@ impl Input {
     pub fn whole(path: &Path, name: &str, compression: Compression) -> Result<Input> {
         let compression = compression.of(path, name)?;
         let file = File::open(path).map_err(|e| Error::io("opening", name, &e))?;
+        let bytes = file.metadata().map_err(|e| Error::io("opening", name, &e))?.len();
+        let plain = matches!(compression, Compression::Auto | Compression::Uncompressed);
         let reader: Box<dyn Read + Send> = match compression {
             Compression::Auto | Compression::Uncompressed => Box::new(file),
-            _ if file.metadata().is_ok_and(|m| m.len() == 0) => Box::new(io::empty()),
+            _ if bytes == 0 => Box::new(io::empty()),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(file))),
             Compression::Zstd => Box::new(
                 zstd::stream::read::Decoder::with_buffer(buffered(file))
@@ -102,7 +106,7 @@ impl Input {
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(file))),
             Compression::Snappy => snappy(file).map_err(|e| Error::io("reading", name, &e))?,
         };
-        Ok(Input { reader, name: name.to_string(), compression })
+        Ok(Input { reader, name: name.to_string(), compression, due: if plain { bytes } else { 0 } })
     }
 
     /// Bytes `from..to` of a file that is not packed.
@@ -113,13 +117,18 @@ impl Input {
             Ok(file.take(to.saturating_sub(from)))
         };
         let reader = open().map_err(|e| Error::io("opening", name, &e))?;
-        Ok(Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed })
+        Ok(Input {
+            reader: Box::new(reader),
+            name: name.to_string(),
+            compression: Compression::Uncompressed,
+            due: to.saturating_sub(from),
+        })
     }
 
     /// What a test has made up.
     #[cfg(test)]
     pub fn of(reader: impl Read + Send + 'static, name: &str) -> Input {
-        Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed }
+        Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed, due: 0 }
     }
 
     /// Fills a part of `buffer`, from the front; 0: the end.
@@ -127,7 +136,16 @@ impl Input {
         loop {
             match self.reader.read(buffer) {
                 Err(e) if e.kind() == io::ErrorKind::Interrupted => {}
-                other => return other.map_err(|e| self.explain(&e)),
+                Ok(0) if self.due > 0 && !buffer.is_empty() => {
+                    let what = format!("{} became shorter while it was read: {} bytes are gone", self.name, self.due);
+                    return Err(Error::world(what)
+                        .help("let files be written under another name, or in another folder, and renamed when they are whole"));
+                }
+                Ok(n) => {
+                    self.due = self.due.saturating_sub(n as u64);
+                    return Ok(n);
+                }
+                Err(e) => return Err(self.explain(&e)),
             }
         }
     }
@@ -283,6 +301,30 @@ pub(crate) mod tests {
     }
 
     const ALL: [Compression; 4] = [Compression::Gzip, Compression::Zstd, Compression::Bzip2, Compression::Snappy];
+
+    #[test]
+    fn a_file_that_is_cut_off_meanwhile_is_an_error() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("a.csv");
+        let mut buffer = [0; 1000];
+        for part in [false, true] {
+            std::fs::write(&path, "x".repeat(5000)).unwrap();
+            let open = || match part {
+                true => Input::part(&path, "a.csv", 1000, 5000),
+                false => Input::whole(&path, "a.csv", Compression::Auto),
+            };
+            let mut input = open().unwrap();
+            assert_eq!(input.read(&mut buffer).unwrap(), 1000);
+            std::fs::write(&path, "x".repeat(2000)).unwrap();
+            while input.read(&mut buffer).is_ok_and(|n| n > 0) {}
+            let error = input.read(&mut buffer).unwrap_err();
+            assert!(error.message.starts_with("a.csv became shorter while it was read"), "{error}");
+            // What is appended meanwhile is no harm.
+            let mut input = open().unwrap();
+            std::fs::write(&path, "x".repeat(9000)).unwrap();
+            while input.read(&mut buffer).unwrap() > 0 {}
+        }
+    }
 
     #[test]
     fn each_compression_is_recognised_and_read() {

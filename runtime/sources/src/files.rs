@@ -190,8 +190,10 @@ RFC 4180 in UTF-8 (a byte order mark is skipped), lines ended by LF or CRLF. Bla
 
 ### NDJSON
 One JSON object a line; blank lines are no rows. Without a schema the first lines of up to 100 files tell the columns: a field with
-numbers and texts is text, a field that is always null is text. Nested objects and lists become structs and lists. Fields that
-are no column are not read (`unknown_fields: Reject` sends such rows to `errors`); the plan's notes name those seen in the sample.
+numbers and texts is text, so is one that is always null, and one with whole numbers too long for an Int64. Nested objects and lists
+become structs and lists. Fields that are no column are not read (`unknown_fields: Reject` sends such rows to `errors`); beside a
+declared schema the plan's notes name those seen in the sample, and without one each row with a field that came up only behind the
+sample is reported as altered: `field not in the sample, not read: coupon`.
 Missing commas and repeated commas are tolerated. Inside nested values, a number with a fraction loses it where the schema has a whole
 number.
 
@@ -212,7 +214,8 @@ that its column's type cannot take). The message starts with `file:line`; `rawDa
 the row as JSON. `ragged: Null` reports rows as altered: `missing fields became null`.
 
 ### Failures
-A packed file that is cut off or damaged, and a Parquet or Arrow file that is, fails the run after the rows before the damage.
+A packed file that is cut off or damaged, and a Parquet or Arrow file that is, fails the run after the rows before the damage; so does
+a file that becomes shorter while it is read.
 "#;
     const EXAMPLE: &'static str = r#"Files(
     connection: "lake",

@@ -133,7 +133,15 @@ impl Walk {
         let entries = std::fs::read_dir(path).map_err(|e| unreadable(self.at, name, &e))?;
         for entry in entries {
             let entry = entry.map_err(|e| unreadable(self.at, name, &e))?;
-            let Ok(own) = entry.file_name().into_string() else { continue };
+            let own = match entry.file_name().into_string() {
+                Ok(own) => own,
+                Err(own) if is_hidden(&own.to_string_lossy()) && !self.hidden => continue,
+                Err(own) => {
+                    let what = format!("`{name}` holds `{}`, whose name is not UTF-8", own.to_string_lossy());
+                    return Err(Problem::error(self.at, what)
+                        .help("rename it, so that it can be told whether it is to be read"));
+                }
+            };
             // As Spark: `_SUCCESS`, `_temporary`, `.part-0.crc` are about data and not data.
             if is_hidden(&own) && !self.hidden {
                 continue;
@@ -141,8 +149,14 @@ impl Walk {
             let join =
                 |to: &str| if to.is_empty() { own.clone() } else { format!("{}/{own}", to.trim_end_matches('/')) };
             let (name, below) = (join(name), join(below));
-            // A link that leads nowhere is no file.
-            let Ok(about) = std::fs::metadata(entry.path()) else { continue };
+            let about = match std::fs::metadata(entry.path()) {
+                Ok(about) => about,
+                // A link that leads nowhere is no file.
+                Err(e) if e.kind() == std::io::ErrorKind::NotFound => continue,
+                // Nor is one that leads back to itself.
+                Err(e) if e.kind() != std::io::ErrorKind::PermissionDenied && entry.path().is_symlink() => continue,
+                Err(e) => return Err(unreadable(self.at, &name, &e)),
+            };
             if about.is_dir() {
                 let linked = entry.path().is_symlink();
                 let real = if linked { entry.path().canonicalize().ok() } else { None };
@@ -300,12 +314,23 @@ mod tests {
         assert!(both.contains("`no.csv`") && both.contains("`nor.csv`"), "{both}");
     }
 
+    #[cfg(target_os = "linux")]
+    #[test]
+    fn a_name_that_is_no_text_is_not_passed_over() {
+        use std::os::unix::ffi::OsStrExt;
+        let lake = lake();
+        std::fs::write(lake.path().join("raw").join(std::ffi::OsStr::from_bytes(b"caf\xe9.csv")), "x").unwrap();
+        let problem = names(lake.path(), &["raw/*.csv"]).unwrap_err();
+        assert!(problem.starts_with("`raw` holds `caf\u{fffd}.csv`, whose name is not UTF-8"), "{problem}");
+    }
+
     #[cfg(unix)]
     #[test]
     fn links_do_not_go_round() {
         let lake = lake();
         std::os::unix::fs::symlink(lake.path().join("raw"), lake.path().join("raw/2024/up")).unwrap();
         std::os::unix::fs::symlink(lake.path().join("nowhere"), lake.path().join("raw/gone.csv")).unwrap();
+        std::os::unix::fs::symlink("self.csv", lake.path().join("raw/self.csv")).unwrap();
         let found = names(lake.path(), &["raw/**/b.csv"]).unwrap();
         assert_eq!(found, ["raw/b.csv"]);
     }

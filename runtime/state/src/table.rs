@@ -32,12 +32,17 @@ pub struct KeySet {
 
 #[derive(Debug, Clone, Default)]
 struct Segment {
-    /// 0 is an empty slot; the key 0 is kept as 1.
-    slots: Vec<u128>,
+    lines: Vec<Line>,
     len: usize,
     /// Bits of prefix that all its keys share.
     depth: u32,
 }
+
+/// A cache line of slots, taken from the first on. 0 is an empty slot; the key 0 is kept as 1. A key stands in its home line
+/// or, if that and others behind it are full, in the next one that is not.
+#[derive(Debug, Clone, Copy, Default)]
+#[repr(align(64))]
+struct Line([u128; 4]);
 
 /// Slots of a segment that was just split.
 const SEGMENT: usize = 4096;
@@ -96,8 +101,7 @@ impl KeySet {
             match segment.find(key) {
                 Ok(_) => return Inserted::Seen,
                 Err(at) if segment.has_room() => {
-                    segment.slots[at] = key;
-                    segment.len += 1;
+                    segment.take(at, key);
                     self.len += 1;
                     return Inserted::New;
                 }
@@ -130,8 +134,8 @@ impl KeySet {
     fn touch(&self, keys: &[u128]) {
         let mut sum = 0u64;
         for &key in keys {
-            let slots = &self.segments[self.segment_of(key)].slots;
-            sum = sum.wrapping_add(slots.get(Segment::home(key, slots.len())).map_or(0, |&v| v as u64));
+            let lines = &self.segments[self.segment_of(key)].lines;
+            sum = sum.wrapping_add(lines.get(Segment::home(key, lines.len())).map_or(0, |l| l.0[0] as u64));
         }
         std::hint::black_box(sum);
     }
@@ -140,32 +144,37 @@ impl KeySet {
     #[cold]
     fn grow(&mut self, key: u128, may_grow: &mut impl FnMut(u64) -> bool) -> bool {
         let s = self.segment_of(key);
-        let (slots, depth) = (self.segments[s].slots.len(), self.segments[s].depth);
+        let (slots, depth) = (self.segments[s].slots(), self.segments[s].depth);
         let splits = slots > SEGMENT && depth < MAX_DEPTH;
+        // Asked for before anything is looked at: a full set is refused for every new key.
+        let directory = if splits && depth == self.depth { self.directory.len() * 4 } else { 0 };
         let new = match slots {
-            _ if splits => 2 * SEGMENT,
+            _ if splits => SEGMENT + slots,
             // Small sets double; then once by half.
             0..SEGMENT => (2 * slots).max(64),
             _ => slots + slots / 2,
         };
-        let directory = if splits && depth == self.depth { self.directory.len() * 4 } else { 0 };
         if !may_grow(self.bytes() + new as u64 * 16 + directory as u64) {
             return false;
         }
-        self.slots = self.slots - slots + new;
         if !splits {
-            let old = std::mem::replace(&mut self.segments[s], Segment { slots: vec![0; new], len: 0, depth });
+            let old = std::mem::replace(&mut self.segments[s], Segment::new(new, depth));
             old.keys().for_each(|key| self.segments[s].put(key));
+            self.slots += new - slots;
             return true;
         }
+        // Halves are alike unless keys come in an order that is not random: then one of them may need all the room.
+        let ones = self.segments[s].keys().filter(|&k| prefix(k, depth + 1) & 1 == 1).count();
+        let of = |keys: usize| if keys * 16 <= SEGMENT * 13 { SEGMENT } else { slots };
+        let (lower, upper) = (of(self.segments[s].len - ones), of(ones));
+        self.slots = self.slots - slots + lower + upper;
         if depth == self.depth {
             // Each prefix becomes two with the segment of the one.
             self.directory = self.directory.iter().flat_map(|&s| [s, s]).collect();
             self.depth += 1;
         }
-        let half = || Segment { slots: vec![0; SEGMENT], len: 0, depth: depth + 1 };
-        let old = std::mem::replace(&mut self.segments[s], half());
-        let mut upper = half();
+        let old = std::mem::replace(&mut self.segments[s], Segment::new(lower, depth + 1));
+        let mut upper = Segment::new(upper, depth + 1);
         for key in old.keys() {
             let half = if prefix(key, depth + 1) & 1 == 1 { &mut upper } else { &mut self.segments[s] };
             half.put(key);
@@ -187,44 +196,61 @@ fn prefix(key: u128, depth: u32) -> usize {
 }
 
 impl Segment {
-    /// Where a key stands first, by the bits below the prefix.
-    #[inline(always)]
-    fn home(key: u128, slots: usize) -> usize {
-        ((u64::from(key as u32) * slots as u64) >> 32) as usize
+    fn new(slots: usize, depth: u32) -> Segment {
+        Segment { lines: vec![Line::default(); slots / 4], len: 0, depth }
     }
 
-    /// Full at 13/16: a miss then looks at a dozen neighbouring slots, four to a cache line.
+    fn slots(&self) -> usize {
+        self.lines.len() * 4
+    }
+
+    /// The line where a key stands first, by the bits below the prefix.
+    #[inline(always)]
+    fn home(key: u128, lines: usize) -> usize {
+        ((u64::from(key as u32) * lines as u64) >> 32) as usize
+    }
+
+    /// Full at 13/16: a key that is not there is then looked for in fewer than two lines.
     #[inline(always)]
     fn has_room(&self) -> bool {
-        (self.len + 1) * 16 <= self.slots.len() * 13
+        (self.len + 1) * 16 <= self.lines.len() * 4 * 13
     }
 
-    /// The slot of the key, or the empty one where it would stand.
+    /// Nothing if the key is there; the line where it would stand if not.
     #[inline(always)]
-    fn find(&self, key: u128) -> std::result::Result<usize, usize> {
-        let mut at = Segment::home(key, self.slots.len());
-        // An empty segment has no slot to look at.
-        while let Some(&found) = self.slots.get(at) {
-            if found == key {
-                return Ok(at);
+    fn find(&self, key: u128) -> std::result::Result<(), usize> {
+        let mut at = Segment::home(key, self.lines.len());
+        // An empty segment has no line to look at.
+        while let Some(Line(line)) = self.lines.get(at) {
+            // All four at once: which one it is cannot be guessed, and a wrong guess costs more than the comparisons.
+            if (line[0] == key) | (line[1] == key) | (line[2] == key) | (line[3] == key) {
+                return Ok(());
             }
-            if found == 0 {
+            if line[3] == 0 {
                 return Err(at);
             }
-            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
+            at = if at + 1 == self.lines.len() { 0 } else { at + 1 };
         }
         Err(0)
     }
 
+    /// Puts a key into a line that has room.
+    #[inline(always)]
+    fn take(&mut self, at: usize, key: u128) {
+        let Line(line) = &mut self.lines[at];
+        let taken = line.iter().map(|&k| usize::from(k != 0)).sum::<usize>();
+        line[taken & 3] = key;
+        self.len += 1;
+    }
+
     fn keys(&self) -> impl Iterator<Item = u128> + '_ {
-        self.slots.iter().copied().filter(|&k| k != 0)
+        self.lines.iter().flat_map(|l| l.0).filter(|&k| k != 0)
     }
 
     /// Puts a key that is not there where there is room.
     fn put(&mut self, key: u128) {
         if let Err(at) = self.find(key) {
-            self.slots[at] = key;
-            self.len += 1;
+            self.take(at, key);
         }
     }
 }

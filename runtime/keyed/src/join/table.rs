@@ -36,11 +36,12 @@ pub(crate) struct Table {
 }
 
 impl Table {
-    pub(crate) fn new(schema: &SchemaRef) -> Table {
+    /// An empty table for about `rows` rows.
+    pub(crate) fn new(schema: &SchemaRef, rows: u64) -> Table {
         Table {
             schema: schema.clone(),
-            index: KeyIndex::default(),
-            numbers: vec![],
+            index: KeyIndex::with_capacity(rows as usize),
+            numbers: Vec::with_capacity(rows as usize),
             starts: vec![],
             rows: vec![],
             chunks: vec![],
@@ -54,8 +55,8 @@ impl Table {
 
     /// Bytes that a table of so many rows may take besides the rows.
     pub(crate) fn bytes_for(rows: u64) -> u64 {
-        // A hash and a quarter to spare, up to 24 bytes of slots, key numbers, starts and rows.
-        rows * (20 + 24 + 12)
+        // A hash, two slots, and of key numbers, starts, rows and the counting of them four at a time.
+        rows * (16 + 16 + 16)
     }
 
     pub(crate) fn bytes(&self) -> u64 {

@@ -51,6 +51,11 @@ impl TextColumn {
         self.end + self.offsets.len() * size_of::<i32>()
     }
 
+    #[cfg(test)]
+    pub fn room(&self) -> usize {
+        self.bytes.capacity() + self.offsets.capacity() * size_of::<i32>()
+    }
+
     /// Appends field number `field` of each of some neighbouring records that have `width` fields each. `starts` has the
     /// starts of all their fields, and the start of what follows. Their text must be valid UTF-8.
     pub fn append(&mut self, values: &Values, window: &[u8], starts: &[u32], width: usize, field: usize) {

@@ -1,8 +1,8 @@
 //! Types guessed from the first rows of CSV files, for `infer: true`. Careful: what is not plainly a number, a date or a
 //! boolean stays text, and so do numbers with leading zeros, which are codes.
 
-use super::head::{self, Head};
 use super::Options;
+use super::head::{self, Head};
 use crate::request::Request;
 use crate::typed::Reading;
 use arrow::array::{Array, StringArray};

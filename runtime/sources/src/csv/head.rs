@@ -129,10 +129,8 @@ pub fn head(request: &Request, file: &Found, options: &Options) -> std::result::
             "close it in the file, or set quote: None if quotes mean nothing in it",
         ));
     }
-    let mut head = Head::default();
-    let mut known: HashSet<String> = HashSet::new();
-    let mut copies: HashMap<String, usize> = HashMap::new();
-    for (i, field) in first.into_iter().enumerate() {
+    let mut names: Vec<String> = vec![];
+    for field in first {
         let name = String::from_utf8(field).map_err(|e| {
             let shown = String::from_utf8_lossy(e.as_bytes());
             refused(
@@ -156,24 +154,38 @@ pub fn head(request: &Request, file: &Found, options: &Options) -> std::result::
                 "convert the file: tr '\\r' '\\n'",
             ));
         }
-        let mut unique = if name.is_empty() { format!("column_{}", i + 1) } else { name.clone() };
-        if name.is_empty() {
-            head.renamed.push((i, Renamed::Empty));
-        }
-        if known.contains(&unique) {
-            let count = copies.entry(unique.clone()).or_insert(1);
-            let mut numbered = unique.clone();
-            while known.contains(&numbered) {
-                *count += 1;
-                numbered = format!("{unique}_{count}");
-            }
-            unique = numbered;
-            head.renamed.push((i, Renamed::Twice(name)));
-        }
-        known.insert(unique.clone());
-        head.names.push(unique);
+        names.push(name);
     }
-    Ok(Some(head))
+    Ok(Some(Head::of(names)))
+}
+
+impl Head {
+    /// Gives each column a name of its own. A name that the header has is never given to another field than its first.
+    fn of(given: Vec<String>) -> Head {
+        let mut head = Head::default();
+        let real: HashSet<String> = given.iter().cloned().collect();
+        let mut taken: HashSet<String> = HashSet::with_capacity(given.len());
+        let mut copies: HashMap<String, usize> = HashMap::new();
+        for (i, name) in given.into_iter().enumerate() {
+            let base = if name.is_empty() { format!("column_{}", i + 1) } else { name.clone() };
+            let mut unique = base.clone();
+            if taken.contains(&unique) || name.is_empty() && real.contains(&unique) {
+                let count = copies.entry(base.clone()).or_insert(1);
+                while taken.contains(&unique) || real.contains(&unique) {
+                    *count += 1;
+                    unique = format!("{base}_{count}");
+                }
+            }
+            if name.is_empty() {
+                head.renamed.push((i, Renamed::Empty));
+            } else if unique != name {
+                head.renamed.push((i, Renamed::Twice(name)));
+            }
+            taken.insert(unique.clone());
+            head.names.push(unique);
+        }
+        head
+    }
 }
 
 /// As much of a name as a message shows.

@@ -4,6 +4,8 @@ mod columns;
 mod dialect;
 mod guess;
 mod head;
+#[cfg(test)]
+mod odd_tests;
 mod ranges;
 mod reader;
 mod splitter;
@@ -201,11 +203,7 @@ fn check_declared(
 }
 
 /// All files have the columns of the first, in any order.
-fn check_same(
-    request: &Request,
-    first: (&Found, &Head),
-    heads: &[Option<Head>],
-) -> std::result::Result<(), Problems> {
+fn check_same(request: &Request, first: (&Found, &Head), heads: &[Option<Head>]) -> std::result::Result<(), Problems> {
     let schema = |head: &Head| {
         Schema::new(head.names.iter().map(|name| Field::new(name, DataType::Utf8, true)).collect::<Vec<_>>())
     };

@@ -14,7 +14,7 @@
 use super::BOM;
 use super::dialect::Dialect;
 use super::splitter::{Splitter, State};
-use crate::compression::Input;
+use crate::compression::{Compression, Input};
 use selvedge_node::{Error, Result};
 use std::path::Path;
 
@@ -144,7 +144,7 @@ fn pass(path: &Path, name: &str, [delimiter, quote]: [u8; 2], first: bool, from:
 /// Length of the mark at the start of the file.
 fn byte_order_mark(path: &Path, name: &str) -> Result<u64> {
     let mut head = [0; BOM.len()];
-    let n = Input::part(path, name, 0, BOM.len() as u64)?.read_full(&mut head)?;
+    let n = Input::whole(path, name, Compression::Uncompressed)?.read_full(&mut head)?;
     Ok(if head[..n] == *BOM { n as u64 } else { 0 })
 }
 

@@ -462,6 +462,12 @@ impl CsvReader {
     fn bytes(&self) -> usize {
         self.columns.iter().map(TextColumn::bytes).sum()
     }
+
+    /// Bytes that the columns have taken, used or not.
+    #[cfg(test)]
+    pub(super) fn room(&self) -> usize {
+        self.columns.iter().map(TextColumn::room).sum()
+    }
 }
 
 impl Reader for CsvReader {

@@ -281,7 +281,10 @@ mod tests {
     fn numbers_that_are_too_large_get_stand_ins() {
         let tamed = |line: &str| String::from_utf8(tame(line.as_bytes()).into_owned()).unwrap();
         assert_eq!(tamed(r#"{"a":1e999,"b":[-1e999,2]}"#), r#"{"a":0.5,"b":[0.5,2]}"#);
-        assert_eq!(tamed(r#"{"id":123456789012345678901,"n":9223372036854775807}"#), r#"{"id":"","n":9223372036854775807}"#);
+        assert_eq!(
+            tamed(r#"{"id":123456789012345678901,"n":9223372036854775807}"#),
+            r#"{"id":"","n":9223372036854775807}"#
+        );
         let same = r#"{"t":"1e999 \" 99999999999999999999","1e999":0.1234567890123456789,"n":-12}"#;
         assert!(matches!(tame(same.as_bytes()), Cow::Borrowed(_)));
     }

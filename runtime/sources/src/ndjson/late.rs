@@ -65,7 +65,11 @@ impl<'de> DeserializeSeed<'de> for Walk<'_> {
     type Value = ();
     fn deserialize<D: serde::Deserializer<'de>>(self, value: D) -> Result<(), D::Error> {
         // A scalar, or a map with keys that are data: nothing to look for inside.
-        if self.known.0.is_empty() { value.deserialize_ignored_any(IgnoredAny).map(|_| ()) } else { value.deserialize_any(self) }
+        if self.known.0.is_empty() {
+            value.deserialize_ignored_any(IgnoredAny).map(|_| ())
+        } else {
+            value.deserialize_any(self)
+        }
     }
 }
 
@@ -90,7 +94,9 @@ impl<'de> Visitor<'de> for Walk<'_> {
         Ok(())
     }
     fn visit_seq<A: SeqAccess<'de>>(self, mut list: A) -> Result<(), A::Error> {
-        while list.next_element_seed(Walk { known: self.known, path: self.path.clone(), names: self.names })?.is_some() {}
+        while list.next_element_seed(Walk { known: self.known, path: self.path.clone(), names: self.names })?.is_some()
+        {
+        }
         Ok(())
     }
     fn visit_bool<E>(self, _: bool) -> Result<(), E> {

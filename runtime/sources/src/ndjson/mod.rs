@@ -107,7 +107,8 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
         on_error: request.on_error,
         strict,
         // A field that comes up behind the sample, and that nobody has decided about, must not vanish without a word.
-        expected: (request.schema.is_none() && request.columns.is_none() && !strict).then(|| Names::of(schema.fields())),
+        expected: (request.schema.is_none() && request.columns.is_none() && !strict)
+            .then(|| Names::of(schema.fields())),
         max_record: options.max_record,
         output: output.clone(),
     });

@@ -263,3 +263,60 @@ fn files_without_a_shape_are_problems() {
         "no column named `b` (did you mean `a`?)"
     );
 }
+
+#[test]
+fn fields_behind_the_sample_are_told() {
+    let mut text = "{\"a\":1,\"o\":{\"x\":1},\"l\":[{\"y\":1}]}\n".repeat(30);
+    text.push_str("{\"a\":2,\"z\":1}\n{\"a\":3,\"o\":{\"x\":2,\"new\":[1]},\"z\":null}\n{\"l\":[{\"y\":2},{\"w\":3}],\"z\":2}\n{\"a\":\"?\",\"z\":3}\n");
+    text.push_str("{\"a\":4}\n{broken\n");
+    let lake = lake(&[("t.json", text.as_bytes())]);
+    let done = case(&lake, r#"(path: "t.json", format: Ndjson(sample: 10))"#).run();
+    assert_eq!(done.rows(0).num_rows(), 34);
+    let told = |name: &str| format!("field not in the sample, not read: {name}");
+    assert_eq!(done.altered, [(told("l.w"), 1), (told("o.new"), 1), (told("z"), 3)].into());
+    assert_eq!(done.rejected.len(), 2);
+    // A column that was left out on purpose is no surprise, nor is one beside a declared schema.
+    for config in [
+        r#"(path: "t.json", format: Ndjson(sample: 10), columns: ["a"])"#,
+        r#"(path: "t.json", format: Ndjson, schema: {"a": Int64})"#,
+    ] {
+        assert!(case(&lake, config).run().altered.is_empty());
+    }
+}
+
+#[test]
+fn keys_that_are_data_do_not_make_reasons_without_end() {
+    let mut text = "{\"a\":1}\n".repeat(10);
+    (0..1000).for_each(|i| writeln!(text, "{{\"a\":1,\"k{i:04}\":1}}").unwrap());
+    let lake = lake(&[("t.json", text.as_bytes())]);
+    let done = case(&lake, r#"(path: "t.json", format: Ndjson(sample: 10))"#).run();
+    assert!(done.altered.len() <= 30, "{}", done.altered.len());
+    assert_eq!(done.altered.values().sum::<u64>(), 1000);
+}
+
+#[test]
+fn numbers_beyond_all_bounds_are_guessed_with_care() {
+    let text =
+        b"{\"id\":18446744073709551615,\"x\":1e999,\"y\":2}\n{\"id\":123456789012345678901234567890,\"x\":-1.5}\n";
+    let lake = lake(&[("t.json", text)]);
+    case(&lake, r#"(path: "t.json", format: Ndjson)"#).run().expect_in_order(
+        "id | x:Float64 | y:Int64\n18446744073709551615 | inf | 2\n123456789012345678901234567890 | -1.5 | null",
+    );
+}
+
+#[test]
+fn other_formats_are_named() {
+    let problem = |text: &str| {
+        let lake = lake(&[("t.json", text.as_bytes())]);
+        case(&lake, r#"(path: "t.json", format: Ndjson)"#).problems()
+    };
+    assert_eq!(
+        problem("[{\"a\":1},\n{\"a\":2}]"),
+        "no line of t.json is a JSON object, such as `[{\"a\":1},` (if it is one JSON list, make a line of each of its items: jq -c '.[]')"
+    );
+    assert!(problem("{\n  \"a\": 1\n}\n").contains("jq -c ."));
+    assert!(problem("{\"a\":1}\r{\"a\":2}\r").contains("must end in LF"));
+    assert!(problem("sku,qty\n1,2\n").contains("is the format another one?"));
+    assert!(problem("{}\n{\"a\":{}}\n").starts_with("no object of the sample has a field with a value"));
+    assert!(problem("\n\n").starts_with("every file is empty"));
+}

@@ -88,7 +88,8 @@ fn selects_exactly_these_in_this_order() {
         .input("a:Int64 | b | c\n1 | x | 2\n3 | y | null")
         .run()
         .expect_in_order("z | a:Int64\n2 | 1\nnull | 3");
-    let problems = edit(r#"Select(["c", "aa", "c"]), Cast("a", Int32), Select([])"#).input("a | b | c\n1 | x | 2").problems();
+    let problems =
+        edit(r#"Select(["c", "aa", "c"]), Cast("a", Int32), Select([])"#).input("a | b | c\n1 | x | 2").problems();
     assert_eq!(
         problems.lines().collect::<Vec<_>>(),
         ["no column named `aa` (did you mean `a`?)", "column `c` is named twice", "this drops the last column"]
@@ -104,8 +105,10 @@ fn a_wide_table_is_planned_in_no_time() {
         names.iter().map(|n| format!("\"{n}\": {}", value(n))).collect::<Vec<_>>().join(", ")
     };
     let (casts, renames) = (map(&|_| "Int32".into()), map(&|n| format!("\"{n}_\"")));
-    let case = edit(&format!("Reorder([{list}]), Keep([{list}]), Select([{list}]), Casts({{{casts}}}), Renames({{{renames}}})"))
-        .batch(rows);
+    let case = edit(&format!(
+        "Reorder([{list}]), Keep([{list}]), Select([{list}]), Casts({{{casts}}}), Renames({{{renames}}})"
+    ))
+    .batch(rows);
     let start = std::time::Instant::now();
     assert_eq!(case.build().unwrap().outputs[0].field(0).name(), "column_19999_");
     // Some 0.2 s without optimisation; comparing each name with each takes minutes.
