@@ -179,18 +179,24 @@ fn main() {
     println!("  with two hops                                   {:.3} µs", per_batch(&["Hop", "Hop"]));
 
     let large = chain(1, &vec!["Link"; 998]);
-    println!("reading and planning 1,000 nodes                  {:.2} ms", 1e3 * median(|| {
-        let since = Instant::now();
-        std::hint::black_box(planned(&large));
-        since.elapsed().as_secs_f64()
-    }));
-    println!("from the text of a graph to its first row         {:.2} ms", 1e3 * median(|| {
-        if let Ok(mut first) = FIRST.lock() {
-            first.take();
-        }
-        let since = Instant::now();
-        run(planned(&chain(10, &["Link", "Hop"])));
-        let first = FIRST.lock().ok().and_then(|f| *f).unwrap_or(since);
-        (first - since).as_secs_f64()
-    }));
+    println!(
+        "reading and planning 1,000 nodes                  {:.2} ms",
+        1e3 * median(|| {
+            let since = Instant::now();
+            std::hint::black_box(planned(&large));
+            since.elapsed().as_secs_f64()
+        })
+    );
+    println!(
+        "from the text of a graph to its first row         {:.2} ms",
+        1e3 * median(|| {
+            if let Ok(mut first) = FIRST.lock() {
+                first.take();
+            }
+            let since = Instant::now();
+            run(planned(&chain(10, &["Link", "Hop"])));
+            let first = FIRST.lock().ok().and_then(|f| *f).unwrap_or(since);
+            (first - since).as_secs_f64()
+        })
+    );
 }

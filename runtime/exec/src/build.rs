@@ -79,12 +79,7 @@ pub(crate) fn prepare(
         }
         for instance in 0..stage.instances {
             let template = |&n: &NodeIndex| {
-                let task = Task {
-                    node: graph[n].name.clone(),
-                    instance,
-                    instances: stage.instances,
-                    ..task.clone()
-                };
+                let task = Task { node: graph[n].name.clone(), instance, instances: stage.instances, ..task.clone() };
                 template(plan, schedule, n, task, &senders).map_err(|error| Failure { node: Some(n.index()), error })
             };
             let templates = stage.nodes.iter().map(template).collect::<std::result::Result<_, _>>()?;

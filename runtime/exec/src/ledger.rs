@@ -54,7 +54,12 @@ pub(crate) struct Reasons {
 }
 
 /// Counts rows of a reason and asks for samples while some are wanted.
-pub(crate) fn count(reasons: &mut BTreeMap<String, Reason>, reason: &str, rows: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+pub(crate) fn count(
+    reasons: &mut BTreeMap<String, Reason>,
+    reason: &str,
+    rows: u64,
+    samples: &dyn Fn(usize) -> Vec<String>,
+) {
     let entry = entry(reasons, reason);
     entry.rows += rows;
     let wanted = SAMPLES.saturating_sub(entry.samples.len());
@@ -188,7 +193,8 @@ impl Ledger {
             let (node, port) = ends.from;
             let (out, sent, got) = (self.nodes[node].outs[port].rows(), edge.sent.rows(), edge.received.rows());
             if out != sent || sent != got {
-                let message = format!("{out} rows left port {port}, {sent} were sent on an edge from it, {got} received");
+                let message =
+                    format!("{out} rows left port {port}, {sent} were sent on an edge from it, {got} received");
                 found.push((node, message));
             }
             *received.entry(ends.to).or_default() += got;

@@ -11,9 +11,16 @@ use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
 pub(crate) enum Message {
-    Data { edge: usize, port: usize, batch: RecordBatch, bytes: u64 },
+    Data {
+        edge: usize,
+        port: usize,
+        batch: RecordBatch,
+        bytes: u64,
+    },
     /// One sender of this port has ended.
-    End { port: usize },
+    End {
+        port: usize,
+    },
 }
 
 struct Credit {

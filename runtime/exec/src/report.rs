@@ -145,7 +145,8 @@ fn port(name: &str, flow: &Flow) -> PortReport {
 }
 
 fn sampled(reasons: &BTreeMap<String, Reason>) -> Vec<Sampled> {
-    let one = |(reason, r): (&String, &Reason)| Sampled { reason: reason.clone(), rows: r.rows, samples: r.samples.clone() };
+    let one =
+        |(reason, r): (&String, &Reason)| Sampled { reason: reason.clone(), rows: r.rows, samples: r.samples.clone() };
     reasons.iter().map(one).collect()
 }
 
@@ -153,11 +154,7 @@ fn counted(reasons: &BTreeMap<String, Reason>) -> Vec<Counted> {
     reasons.iter().map(|(reason, r)| Counted { reason: reason.clone(), rows: r.rows }).collect()
 }
 
-pub(crate) fn node(
-    node: &selvedge_plan::Node,
-    (stage, instances): (usize, usize),
-    ledger: &NodeLedger,
-) -> NodeReport {
+pub(crate) fn node(node: &selvedge_plan::Node, (stage, instances): (usize, usize), ledger: &NodeLedger) -> NodeReport {
     let reasons = ledger.reasons();
     NodeReport {
         name: node.name.clone(),

@@ -273,8 +273,7 @@ impl Running {
         for (n, sink) in self.sinks() {
             let none = vec![];
             let pending = pending.get(&n.index()).unwrap_or(&none);
-            guarded(|| sink.commit(&commit, pending))
-                .map_err(|error| Failure { node: Some(n.index()), error })?;
+            guarded(|| sink.commit(&commit, pending)).map_err(|error| Failure { node: Some(n.index()), error })?;
             committed.push(self.plan.graph[n].name.clone());
         }
         let Some(state) = &self.options.state else { return Ok(()) };

@@ -39,16 +39,33 @@ pub(crate) struct OutputTemplate {
 /// Where the rows of a port go.
 pub(crate) enum Target {
     /// Place in the stage and input port of a node on the same thread.
-    Chained { edge: usize, at: usize, port: usize },
-    Shared { edge: usize, port: usize, queue: QueueSender },
-    Exchange { edge: usize, port: usize, hasher: Arc<RowHasher>, queues: Vec<QueueSender> },
+    Chained {
+        edge: usize,
+        at: usize,
+        port: usize,
+    },
+    Shared {
+        edge: usize,
+        port: usize,
+        queue: QueueSender,
+    },
+    Exchange {
+        edge: usize,
+        port: usize,
+        hasher: Arc<RowHasher>,
+        queues: Vec<QueueSender>,
+    },
 }
 
 /// What drives a stage.
 pub(crate) enum Head {
     Splits(Arc<Mutex<VecDeque<Box<dyn Split>>>>),
     /// Number of senders for each input port, and whether this instance alone receives from the queue.
-    Queue { receiver: QueueReceiver, senders: Vec<usize>, alone: bool },
+    Queue {
+        receiver: QueueReceiver,
+        senders: Vec<usize>,
+        alone: bool,
+    },
 }
 
 /// What a thread leaves behind when all went well.

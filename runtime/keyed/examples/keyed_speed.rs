@@ -2,15 +2,17 @@
 //! of the `inventory` and `customer` workloads. Each budget is a run of its own:
 //! `cargo run --release -p selvedge-keyed --example keyed_speed -- distinct|latest|join MILLION_ROWS BUDGET_MB`
 
+#![expect(clippy::unwrap_used, reason = "a measuring program: a panic is its error message")]
+
 use arrow::array::*;
 use selvedge_node::{Connections, ErasedKind, Input, Memory, Out, Rejection, Result, Site, Span, Task, Work};
 use std::sync::Arc;
 
 const BATCH: usize = 8192;
 
-struct None_;
+struct NoConnections;
 
-impl Connections for None_ {
+impl Connections for NoConnections {
     fn find(&self, _: &str) -> Option<selvedge_node::Connection> {
         None
     }
@@ -130,7 +132,7 @@ fn main() {
     let input = |port: &str| Input { port: port.into(), schema: schema.clone(), span: Span::default() };
     let inputs = if name == "Join" { vec![input("left"), input("right")] } else { vec![input("in")] };
     let here = std::path::Path::new(".");
-    let site = Site { graph: "speed", node: "speed", span: Span::default(), base: here, connections: &None_ };
+    let site = Site { graph: "speed", node: "speed", span: Span::default(), base: here, connections: &NoConnections };
     let Ok(built) = config.build(&site, &inputs) else { panic!("the config is wrong") };
     let Work::Transform(make) = built.work else { panic!("not a transform") };
     let scratch = std::env::temp_dir().join(format!("keyed_speed-{}", std::process::id()));
@@ -163,7 +165,7 @@ fn main() {
             if name == "Join" {
                 (mix(i) % (rows / 8)) as i64
             } else {
-                (i - u64::from(i % 10 == 0) * (i % 262_144 / 2) / 32 * 32) as i64
+                (i - u64::from(i.is_multiple_of(10)) * (i % 262_144 / 2) / 32 * 32) as i64
             }
         };
         node.process(0, with_ids(batch, first, id), &mut out).unwrap();

@@ -62,7 +62,8 @@ impl Drop for Progress {
 
 fn bars(names: &[(usize, String)], ledger: &Arc<Ledger>, wait: impl Fn(Duration) -> bool) {
     let all = MultiProgress::new();
-    let style = ProgressStyle::with_template("{spinner} {prefix}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
+    let style =
+        ProgressStyle::with_template("{spinner} {prefix}  {msg}").unwrap_or_else(|_| ProgressStyle::default_spinner());
     let width = names.iter().map(|(_, n)| n.chars().count()).max().unwrap_or(0);
     let lines: Vec<Line> = names
         .iter()

@@ -97,7 +97,8 @@ pub fn ledger(report: &Report) -> String {
 }
 
 fn reasons(node: &NodeReport) -> Vec<Vec<String>> {
-    let line = |verb: &str, reason: &str, rows: u64| vec![node.name.clone(), format!("{verb}: {reason}"), thousands(rows)];
+    let line =
+        |verb: &str, reason: &str, rows: u64| vec![node.name.clone(), format!("{verb}: {reason}"), thousands(rows)];
     let dropped = node.dropped.iter().map(|r| line("dropped", &r.reason, r.rows));
     let rejected = node.rejected.iter().map(|r| line("rejected", &r.reason, r.rows));
     let altered = node.altered.iter().map(|r| line("altered", &r.reason, r.rows));

@@ -73,7 +73,8 @@ Aggregate(input: \"sales\", by: [\"store\", \"week\"], columns: {\"units\": \"su
         for (name, _) in &config.columns.0 {
             if config.by.contains(name) {
                 problems.push(
-                    Problem::error(name.span, format!("the result has `{name}` already, from `by`")).help("give it another name"),
+                    Problem::error(name.span, format!("the result has `{name}` already, from `by`"))
+                        .help("give it another name"),
                 );
             }
         }

@@ -28,8 +28,8 @@ mod work;
 
 pub use error::{Error, Fault, Result};
 pub use kind::{
-    Built, Connection, Connections, ErasedConfig, ErasedKind, Input, Inputs, Kind, MakeTransform, Partitioning, Ports, Role,
-    Site, Work, erase,
+    Built, Connection, Connections, ErasedConfig, ErasedKind, Input, Inputs, Kind, MakeTransform, Partitioning, Ports,
+    Role, Site, Work, erase,
 };
 pub use memory::{Memory, Reservation};
 pub use out::{ERRORS_PORT, Out, Rejection, errors_schema};

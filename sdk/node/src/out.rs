@@ -100,7 +100,6 @@ impl dyn Out + '_ {
     }
 }
 
-
 /// Indices of the first `wanted` true values.
 fn first_true(rows: &BooleanArray, wanted: usize) -> Vec<usize> {
     (0..rows.len()).filter(|&i| rows.is_valid(i) && rows.value(i)).take(wanted).collect()

@@ -13,9 +13,9 @@ pub type Column = Spanned<String>;
 
 /// Index of a column in a schema, or the problem with the nearest names.
 pub fn column(schema: &Schema, name: &Column) -> Result<usize, Problem> {
-    schema.index_of(name).map_err(|_| {
-        Problem::unknown(name.span, "column", name, schema.fields().iter().map(|f| f.name().as_str()))
-    })
+    schema
+        .index_of(name)
+        .map_err(|_| Problem::unknown(name.span, "column", name, schema.fields().iter().map(|f| f.name().as_str())))
 }
 
 /// As [`column()`], and of a type that `accepts` likes; `wanted` names it in the message: `a number`.

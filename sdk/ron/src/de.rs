@@ -117,7 +117,9 @@ impl<'de> serde::Deserializer<'de> for De<'_> {
             ValueKind::Bytes(b) => visitor.visit_bytes(b),
             ValueKind::Option(None) => visitor.visit_none(),
             ValueKind::Option(Some(inner)) => visitor.visit_some(De { value: inner }),
-            ValueKind::List(items) | ValueKind::Tuple { name: None, items, .. } => return self.sequence(items, visitor),
+            ValueKind::List(items) | ValueKind::Tuple { name: None, items, .. } => {
+                return self.sequence(items, visitor);
+            }
             ValueKind::Unit { name: None } => visitor.visit_unit(),
             ValueKind::Unit { name: Some(name) } => visitor.visit_str(name),
             ValueKind::Map(_) | ValueKind::Struct { name: None, .. } => return self.deserialize_map(visitor),
@@ -163,9 +165,10 @@ impl<'de> serde::Deserializer<'de> for De<'_> {
             Some(text) => visitor.visit_str(text).map_err(|e: Error| e.at(self.value)),
             None => {
                 let quoted = match &self.value.kind {
-                    ValueKind::Unit { name: Some(_) } | ValueKind::Int(_) | ValueKind::Float(_) | ValueKind::Bool(_) => {
-                        Some(format!("put it in quotes: \"{}\"", self.value))
-                    }
+                    ValueKind::Unit { name: Some(_) }
+                    | ValueKind::Int(_)
+                    | ValueKind::Float(_)
+                    | ValueKind::Bool(_) => Some(format!("put it in quotes: \"{}\"", self.value)),
                     ValueKind::Char(c) => {
                         Some(format!("a string has double quotes: {}", crate::print::quote(&c.to_string())))
                     }
@@ -255,7 +258,12 @@ impl<'de> serde::Deserializer<'de> for De<'_> {
         }
     }
 
-    fn deserialize_tuple_struct<V: Visitor<'de>>(self, _: &'static str, len: usize, visitor: V) -> Result<V::Value, Error> {
+    fn deserialize_tuple_struct<V: Visitor<'de>>(
+        self,
+        _: &'static str,
+        len: usize,
+        visitor: V,
+    ) -> Result<V::Value, Error> {
         self.deserialize_tuple(len, visitor)
     }
 

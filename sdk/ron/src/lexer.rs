@@ -218,7 +218,10 @@ impl<'a> Lexer<'a> {
             '"' => self.string(1, false),
             'b' if self.rest().starts_with("b\"") => self.string(2, true),
             'b' if self.rest().starts_with("br\"") || self.rest().starts_with("br#") => self.raw_string(2, true),
-            'r' if self.rest().starts_with("r\"") || self.rest().starts_with("r##") || self.rest().starts_with("r#\"") => {
+            'r' if self.rest().starts_with("r\"")
+                || self.rest().starts_with("r##")
+                || self.rest().starts_with("r#\"") =>
+            {
                 self.raw_string(1, false)
             }
             'b' if self.rest().starts_with("b'") => self.byte(),
@@ -453,5 +456,8 @@ fn is_raw_name(c: char) -> bool {
 }
 
 fn is_blank(c: char) -> bool {
-    matches!(c, ' ' | '\t' | '\n' | '\r' | '\x0B' | '\x0C' | '\u{85}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}')
+    matches!(
+        c,
+        ' ' | '\t' | '\n' | '\r' | '\x0B' | '\x0C' | '\u{85}' | '\u{200E}' | '\u{200F}' | '\u{2028}' | '\u{2029}'
+    )
 }

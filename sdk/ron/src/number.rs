@@ -66,7 +66,10 @@ pub(crate) fn parse(text: &str) -> Result<Number, String> {
         return float(text, digits, negative);
     }
     let range = range_of(suffix).ok_or_else(|| {
-        format!("`{}` is no number suffix, expected one of i8 … i128, u8 … u128, f32, f64", crate::print::shorten(suffix))
+        format!(
+            "`{}` is no number suffix, expected one of i8 … i128, u8 … u128, f32, f64",
+            crate::print::shorten(suffix)
+        )
     })?;
     let mut value: Option<i128> = Some(0);
     for c in digits.chars().filter(|c| *c != '_') {

@@ -132,7 +132,9 @@ impl Parser<'_> {
         if *self.peek() != Token::End && !self.stopped {
             let problem = self.expected("the end of the text");
             let problem = match self.peek() {
-                Token::Close(b) => Problem::error(self.span(), format!("`{}` closes nothing", b.close())).help("remove it"),
+                Token::Close(b) => {
+                    Problem::error(self.span(), format!("`{}` closes nothing", b.close())).help("remove it")
+                }
                 _ => problem.help("a document is one value"),
             };
             self.report(problem);
@@ -402,7 +404,9 @@ impl Parser<'_> {
             }
             let value = self.value("a value");
             if !seen.insert(key.to_string()) {
-                self.report(Problem::error(key.span, format!("the key {key} is here twice")).help("remove one of the two"));
+                self.report(
+                    Problem::error(key.span, format!("the key {key} is here twice")).help("remove one of the two"),
+                );
             } else {
                 entries.push((key, value));
             }
@@ -459,7 +463,8 @@ impl Parser<'_> {
                 }
                 _ => {
                     if !apart && !told {
-                        let problem = self.expected(&format!("`,` or `{}`", bracket.close())).help("put a comma before it");
+                        let problem =
+                            self.expected(&format!("`,` or `{}`", bracket.close())).help("put a comma before it");
                         self.report(problem);
                     }
                     return Next::Item;

@@ -100,8 +100,12 @@ pub fn to_json(value: &Value) -> serde_json::Value {
     };
     match &value.kind {
         ValueKind::Bool(b) => Json::Bool(*b),
-        ValueKind::Int(i) => serde_json::Number::from_i128(*i).map_or_else(|| Json::String(i.to_string()), Json::Number),
-        ValueKind::Float(x) => serde_json::Number::from_f64(*x).map_or_else(|| Json::String(x.to_string()), Json::Number),
+        ValueKind::Int(i) => {
+            serde_json::Number::from_i128(*i).map_or_else(|| Json::String(i.to_string()), Json::Number)
+        }
+        ValueKind::Float(x) => {
+            serde_json::Number::from_f64(*x).map_or_else(|| Json::String(x.to_string()), Json::Number)
+        }
         ValueKind::Char(c) => Json::String(c.to_string()),
         ValueKind::Str(s) => Json::String(s.clone()),
         ValueKind::Secret(_) => Json::String("***".into()),

@@ -3,7 +3,8 @@
 use crate::{Recorder, sorted, table};
 use arrow::array::RecordBatch;
 use selvedge_node::{
-    Built, Commit, Connection, Connections, Error, Input, Kind, Memory, Next, Positions, Problems, Site, Span, Task, Work,
+    Built, Commit, Connection, Connections, Error, Input, Kind, Memory, Next, Positions, Problems, Site, Span, Task,
+    Work,
 };
 use selvedge_ron::{FileId, from_value, parse};
 use std::collections::BTreeMap;
@@ -251,7 +252,11 @@ impl<K: Kind> Case<K> {
         out.check_law(rows_in);
         for (port, batches) in &out.sent {
             for batch in batches {
-                assert_eq!(batch.schema().fields(), built.outputs[*port].fields(), "schema of what was sent on port {port}");
+                assert_eq!(
+                    batch.schema().fields(),
+                    built.outputs[*port].fields(),
+                    "schema of what was sent on port {port}"
+                );
             }
         }
         let Recorder { sent, dropped, samples, altered, rejected, absorbed, created, .. } = out;
@@ -261,5 +266,8 @@ impl<K: Kind> Case<K> {
 
 fn pieces(batch: &RecordBatch, rows: usize) -> Vec<RecordBatch> {
     let rows = rows.max(1);
-    (0..batch.num_rows()).step_by(rows.min(batch.num_rows().max(1))).map(|at| batch.slice(at, rows.min(batch.num_rows() - at))).collect()
+    (0..batch.num_rows())
+        .step_by(rows.min(batch.num_rows().max(1)))
+        .map(|at| batch.slice(at, rows.min(batch.num_rows() - at)))
+        .collect()
 }

@@ -37,7 +37,8 @@ pub fn table(text: &str) -> RecordBatch {
                 return new_null_array(&DataType::Null, rows.len());
             }
             let strict = CastOptions { safe: false, ..Default::default() };
-            cast_with_options(&text, field.data_type(), &strict).unwrap_or_else(|e| panic!("column {}: {e}", field.name()))
+            cast_with_options(&text, field.data_type(), &strict)
+                .unwrap_or_else(|e| panic!("column {}: {e}", field.name()))
         })
         .collect();
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
@@ -50,7 +51,12 @@ fn cell(text: &str) -> Option<String> {
     }
     match text.strip_prefix('"').and_then(|t| t.strip_suffix('"')) {
         Some(inner) => Some(
-            inner.replace("\\n", "\n").replace("\\t", "\t").replace("\\r", "\r").replace("\\p", "|").replace("\\\"", "\""),
+            inner
+                .replace("\\n", "\n")
+                .replace("\\t", "\t")
+                .replace("\\r", "\r")
+                .replace("\\p", "|")
+                .replace("\\\"", "\""),
         ),
         None => Some(text.to_string()),
     }
@@ -60,13 +66,16 @@ fn cell(text: &str) -> Option<String> {
 pub fn show(batch: &RecordBatch) -> String {
     let options = FormatOptions::default().with_null("null");
     let mut rows = vec![
-        batch.schema().fields().iter().map(|f| format!("{}:{}", f.name(), f.data_type())).collect::<Vec<_>>().join(" | "),
+        batch
+            .schema()
+            .fields()
+            .iter()
+            .map(|f| format!("{}:{}", f.name(), f.data_type()))
+            .collect::<Vec<_>>()
+            .join(" | "),
     ];
-    let columns: Vec<_> = batch
-        .columns()
-        .iter()
-        .map(|c| ArrayFormatter::try_new(c, &options).expect("a printable column"))
-        .collect();
+    let columns: Vec<_> =
+        batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).expect("a printable column")).collect();
     for row in 0..batch.num_rows() {
         let cells = columns.iter().map(|c| quote(&c.value(row).to_string()));
         rows.push(cells.collect::<Vec<_>>().join(" | "));

@@ -89,7 +89,10 @@ fn in_order_means_the_order_of_the_source() {
 
 #[test]
 fn a_lost_row_is_found_and_nothing_is_published() {
-    let report = run(r#""a": Count(rows: 1000), "b": Pass(input: "a", vice: Lose, at: 7), "c": Remember(input: "b", name: "lost")"#, 2);
+    let report = run(
+        r#""a": Count(rows: 1000), "b": Pass(input: "a", vice: Lose, at: 7), "c": Remember(input: "b", name: "lost")"#,
+        2,
+    );
     assert_eq!(report.status, Status::Unbalanced);
     assert_eq!(report.status.exit_code(), 3);
     assert_eq!(report.imbalances.len(), 1);
@@ -136,7 +139,10 @@ fn rejected_rows_go_to_errors_or_stop_the_run() {
     assert_eq!((b.rejected[0].reason.as_str(), b.rejected[0].rows), ("vice", 1));
     assert_eq!(b.rejected[0].samples, [r#"{"n":5}"#]);
 
-    let report = run(r#""a": Count(rows: 1000), "b": Pass(input: "a", vice: Reject, at: 5), "c": Remember(input: "b", name: "none")"#, 1);
+    let report = run(
+        r#""a": Count(rows: 1000), "b": Pass(input: "a", vice: Reject, at: 5), "c": Remember(input: "b", name: "none")"#,
+        1,
+    );
     let error = report.error.unwrap();
     assert_eq!((error.fault.as_str(), error.message.as_str()), ("data", r#"an unwanted row (row: {"n":5})"#));
     assert!(error.help.unwrap().contains("b.errors"));
@@ -167,7 +173,8 @@ fn a_failed_commit_says_what_was_published_before() {
 #[test]
 fn a_drained_run_balances_and_publishes_nothing() {
     let dir = tempfile::tempdir().unwrap();
-    let nodes = r#""a": Count(rows: 1000, forever: true), "b": Pass(input: "a"), "c": Remember(input: "b", name: "drained")"#;
+    let nodes =
+        r#""a": Count(rows: 1000, forever: true), "b": Pass(input: "a"), "c": Remember(input: "b", name: "drained")"#;
     let running = begin(nodes, 2, dir.path());
     let arrived = Instant::now();
     while seen("drained").rows < 1000 && arrived.elapsed() < Duration::from_secs(60) {
@@ -184,7 +191,8 @@ fn a_drained_run_balances_and_publishes_nothing() {
 #[test]
 fn positions_carry_over_to_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
-    let nodes = |rows: u32| format!(r#""a": Count(rows: {rows}, position: true), "b": Remember(input: "a", name: "position")"#);
+    let nodes =
+        |rows: u32| format!(r#""a": Count(rows: {rows}, position: true), "b": Remember(input: "a", name: "position")"#);
     assert_eq!(begin(&nodes(100), 1, dir.path()).join().status, Status::Done);
     assert_eq!(begin(&nodes(150), 1, dir.path()).join().status, Status::Done);
     assert_eq!(seen("position").values, (0..150).collect::<Vec<_>>());
@@ -200,13 +208,17 @@ fn a_panic_on_the_engines_own_thread_is_its_nodes_error_too() {
     assert_eq!((error.node.as_str(), error.message.as_str()), ("c", "panicked: no commits today"));
 
     let dir = tempfile::tempdir().unwrap();
-    let text = r#"Graph(name: "g", nodes: {"a": Count(rows: 1, panic_splits: true), "b": Remember(input: "a", name: "y")})"#;
+    let text =
+        r#"Graph(name: "g", nodes: {"a": Count(rows: 1, panic_splits: true), "b": Remember(input: "a", name: "y")})"#;
     let files = std::collections::BTreeMap::from([("/g/graph.ron".into(), text.to_string())]);
     let (_, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
     let planned = plan(&spec.unwrap(), &Catalogue::new(kinds())).unwrap();
     let report = crate::start(planned, options(1, dir.path())).err().unwrap();
     let error = report.error.unwrap();
-    assert_eq!((report.status, error.node.as_str(), error.message.as_str()), (Status::Failed, "a", "panicked: no splits today"));
+    assert_eq!(
+        (report.status, error.node.as_str(), error.message.as_str()),
+        (Status::Failed, "a", "panicked: no splits today")
+    );
 }
 
 #[test]

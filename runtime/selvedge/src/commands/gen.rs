@@ -13,7 +13,8 @@ pub fn generate(args: &Gen) -> u8 {
     let Some(shape) = Shape::find(&args.shape) else {
         let near = selvedge_ron::nearest(&args.shape, Shape::ALL.iter().map(|s| s.name()));
         let help = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
-        let known = Shape::ALL.iter().map(|s| format!("  {:<18} {}", s.name(), s.about())).collect::<Vec<_>>().join("\n");
+        let known =
+            Shape::ALL.iter().map(|s| format!("  {:<18} {}", s.name(), s.about())).collect::<Vec<_>>().join("\n");
         screen::error(&format!("error: no shape named `{}`{help}\n{known}", args.shape));
         return WRONG;
     };
@@ -47,7 +48,11 @@ pub fn generate(args: &Gen) -> u8 {
         Err(report) => *report,
     };
     let text = screen::ledger(&report);
-    if report.status == Status::Done { screen::print(&text) } else { screen::error(&text) }
+    if report.status == Status::Done {
+        screen::print(&text)
+    } else {
+        screen::error(&text)
+    }
     report.status.exit_code()
 }
 
@@ -59,7 +64,9 @@ fn graph(args: &Gen, shape: Shape, out: &Path) -> String {
         GenFormat::Csv => format!("Files(input: \"rows\", path: {path}, format: Csv())"),
         GenFormat::Ndjson => format!("Files(input: \"rows\", path: {path}, format: Ndjson)"),
         GenFormat::Parquet => format!("Files(input: \"rows\", path: {path}, format: Parquet())"),
-        GenFormat::Sqlite => format!("Warehouse(input: \"rows\", connection: \"out\", table: \"{table}\", mode: Replace)"),
+        GenFormat::Sqlite => {
+            format!("Warehouse(input: \"rows\", connection: \"out\", table: \"{table}\", mode: Replace)")
+        }
     };
     format!(
         "Graph(name: \"gen\", nodes: {{ \"rows\": Generate(shape: {shape}, rows: {rows}, seed: {seed}), \"file\": {sink} }})"

@@ -25,8 +25,7 @@ pub fn nodes(args: &Nodes) -> u8 {
     } else if args.name.is_some() {
         kinds.iter().for_each(|k| screen::print(&reference(*k, &role(*k))));
     } else {
-        let rows: Vec<Vec<String>> =
-            kinds.iter().map(|k| vec![k.name().into(), role(*k), k.about().into()]).collect();
+        let rows: Vec<Vec<String>> = kinds.iter().map(|k| vec![k.name().into(), role(*k), k.about().into()]).collect();
         // The last column is prose: padded to the left like the first ones.
         let width = rows.iter().map(|r| r[0].len()).max().unwrap_or(0);
         let lines = rows.iter().map(|r| format!("{:<width$}  {:<9}  {}", r[0], r[1], r[2]));

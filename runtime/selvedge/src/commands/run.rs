@@ -26,7 +26,10 @@ pub fn run(args: &Run) -> u8 {
     // The name is what state and reports are kept under.
     for (i, plan) in plans.iter().enumerate() {
         if plans[..i].iter().any(|other| other.name == plan.name) {
-            screen::error(&format!("error: two of these graphs are named `{}`; run them apart or rename one", plan.name));
+            screen::error(&format!(
+                "error: two of these graphs are named `{}`; run them apart or rename one",
+                plan.name
+            ));
             return WRONG;
         }
     }

@@ -34,7 +34,11 @@ pub fn why(args: &Why) -> u8 {
     }
     if !told {
         let whom = args.node.as_deref().map_or("no node".to_string(), |n| format!("`{n}`"));
-        let verb = if args.node.is_some() { "dropped, rejected and altered nothing" } else { "dropped, rejected or altered anything" };
+        let verb = if args.node.is_some() {
+            "dropped, rejected and altered nothing"
+        } else {
+            "dropped, rejected or altered anything"
+        };
         screen::print(&format!("{whom} {verb}"));
     }
     0

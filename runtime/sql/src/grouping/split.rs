@@ -44,7 +44,8 @@ pub(super) fn split(
             problems.push(Problem::error(name.span, format!("column `{name}` is defined twice")));
         }
         let Some(mut ast) = problems.take(parse(text)) else { continue };
-        let mut taker = Taker { schema, keys, place: Place::new(text), taken: &mut texts, new: vec![], problems: &mut problems };
+        let mut taker =
+            Taker { schema, keys, place: Place::new(text), taken: &mut texts, new: vec![], problems: &mut problems };
         let _ = VisitMut::visit(&mut ast, &mut taker);
         for aggregate in taker.new {
             aggregates.push(problems.take(compile_aggregate(schema, &aggregate)));
@@ -98,7 +99,9 @@ impl VisitorMut for Taker<'_> {
         match expr {
             Ast::Function(function) => {
                 let [part] = function.name.0.as_slice() else { return ControlFlow::Continue(()) };
-                let Some(name) = part.as_ident().map(|n| n.value.to_lowercase()) else { return ControlFlow::Continue(()) };
+                let Some(name) = part.as_ident().map(|n| n.value.to_lowercase()) else {
+                    return ControlFlow::Continue(());
+                };
                 let state = planner();
                 if let Some(problem) = part.as_ident().and_then(|name| unknown_function(name, self.place)) {
                     self.problems.push(problem);
@@ -126,7 +129,10 @@ impl VisitorMut for Taker<'_> {
                 };
                 if !name.value.starts_with('\u{0}') && !known(self.keys) && known(self.schema) {
                     let span = self.place.span(name.span);
-                    let message = format!("`{}` has many values in a group: it is neither in `by` nor inside of an aggregate", name.value);
+                    let message = format!(
+                        "`{}` has many values in a group: it is neither in `by` nor inside of an aggregate",
+                        name.value
+                    );
                     let help = format!("add it to `by`, or say which value is meant: `max({})`", name.value);
                     self.problems.push(Problem::error(span, message).help(help));
                 }

@@ -46,7 +46,10 @@ fn without_keys_there_is_one_row_even_of_nothing() {
     let config = r#"(columns: {"n": "count(*)", "s": "sum(units)"})"#;
     Case::<Aggregate>::new(config).input(SALES).run().expect("n:Int64 | s:Int64\n6 | 11");
     Case::<Aggregate>::new(config).input("units:Int32").run().expect("n:Int64 | s:Int64\n0 | null");
-    Case::<Aggregate>::new(r#"(by: ["units"], columns: {"n": "count(*)"})"#).input("units:Int32").run().expect("units:Int32 | n:Int64");
+    Case::<Aggregate>::new(r#"(by: ["units"], columns: {"n": "count(*)"})"#)
+        .input("units:Int32")
+        .run()
+        .expect("units:Int32 | n:Int64");
 }
 
 #[test]
@@ -57,7 +60,9 @@ fn without_columns_it_is_the_distinct_keys() {
 #[test]
 fn problems_come_all_at_once() {
     let problems = |config| Case::<Aggregate>::new(config).input(SALES).problems();
-    let found = problems(r#"(by: ["stor", "week", "week"], columns: {"a": "sum(unit)", "b": "dollars", "week": "max(week)", "c": "summ(units)"})"#);
+    let found = problems(
+        r#"(by: ["stor", "week", "week"], columns: {"a": "sum(unit)", "b": "dollars", "week": "max(week)", "c": "summ(units)"})"#,
+    );
     for expected in [
         "no column named `stor` (did you mean `store`?)",
         "column `week` stands in `by` twice",

@@ -153,7 +153,9 @@ impl<'de> MapAccess<'de> for Entries<'_> {
                 let value = Value { span: *span, kind: ValueKind::Str((*name).into()) };
                 enclosed(*span, || seed.deserialize(De { value: &value })).map_err(|e| e.at_span(*span)).map(Some)
             }
-            Key::Value(key) => enclosed(key.span, || seed.deserialize(De { value: key })).map_err(|e| e.at(key)).map(Some),
+            Key::Value(key) => {
+                enclosed(key.span, || seed.deserialize(De { value: key })).map_err(|e| e.at(key)).map(Some)
+            }
         }
     }
 
@@ -220,9 +222,8 @@ impl<'a> Variant<'a> {
         let variant = |name: &'a str, name_span| Variant { name, name_span, value, some: None };
         match &value.kind {
             ValueKind::Unit { name: Some(name) } => Some(variant(name, value.span)),
-            ValueKind::Tuple { name: Some(name), name_span, .. } | ValueKind::Struct { name: Some(name), name_span, .. } => {
-                Some(variant(name, *name_span))
-            }
+            ValueKind::Tuple { name: Some(name), name_span, .. }
+            | ValueKind::Struct { name: Some(name), name_span, .. } => Some(variant(name, *name_span)),
             // An environment variable can only give a string.
             ValueKind::Str(name) if variants.contains(&name.as_str()) => Some(variant(name, value.span)),
             ValueKind::Option(None) if variants.contains(&"None") => Some(variant("None", value.span)),

@@ -54,7 +54,8 @@ impl Error {
     /// Like [`Error::at`], for what is wrong with the struct as a whole.
     pub fn at_struct(self, value: &Value) -> Error {
         match &value.kind {
-            ValueKind::Struct { name: Some(name), name_span, .. } | ValueKind::Tuple { name: Some(name), name_span, .. }
+            ValueKind::Struct { name: Some(name), name_span, .. }
+            | ValueKind::Tuple { name: Some(name), name_span, .. }
                 if self.0.missing && self.0.span.is_none() =>
             {
                 let mut error = self.at_span(*name_span);

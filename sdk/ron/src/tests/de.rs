@@ -96,13 +96,19 @@ fn structs_and_enums() {
     for limit in ["5", "Some(5)"] {
         check(&format!("(name: \"x\", limit: {limit})"), Config { limit: Some(5), ..config(vec![]) });
     }
-    check("(name: \"x\", keep: Last(by: \"t\"))", Config { keep: Keep::Last { by: Some("t".into()) }, ..config(vec![]) });
+    check(
+        "(name: \"x\", keep: Last(by: \"t\"))",
+        Config { keep: Keep::Last { by: Some("t".into()) }, ..config(vec![]) },
+    );
     check("(name: \"x\", keep: Last(\"t\"))", Config { keep: Keep::Last { by: Some("t".into()) }, ..config(vec![]) });
     check("(name: \"x\", keep: Last)", Config { keep: Keep::Last { by: None }, ..config(vec![]) });
     check("(name: \"x\", keep: \"First\")", config(vec![]));
     check("(name: \"x\", keep: None)", Config { keep: Keep::None, ..config(vec![]) });
     let cast = |strict| Edit::Cast { column: "q".into(), to: Type::Int32, strict };
-    check("[Drop([\"a\"]), Rename(\"a\", \"b\")]", vec![Edit::Drop(vec!["a".into()]), Edit::Rename("a".into(), "b".into())]);
+    check(
+        "[Drop([\"a\"]), Rename(\"a\", \"b\")]",
+        vec![Edit::Drop(vec!["a".into()]), Edit::Rename("a".into(), "b".into())],
+    );
     check("Cast(column: \"q\", to: Int32)", cast(false));
     check("Cast(\"q\", Int32)", cast(false));
     check("Cast(\"q\", Int32, strict: true)", cast(true));
@@ -196,7 +202,10 @@ fn mistakes() {
         "C(name: \"x\", keep: First(1))",
         "First(1): expected `First` alone, found the tuple First(…) in field `keep`",
     );
-    wrong::<Config>("5", "5: expected named fields, found the integer 5 (write (name: …, limit: …, edits: …, keep: …))");
+    wrong::<Config>(
+        "5",
+        "5: expected named fields, found the integer 5 (write (name: …, limit: …, edits: …, keep: …))",
+    );
     wrong::<Config>("C(\"x\", limit: 1)", "\"x\": expected `name: value`, found the string \"x\"");
     wrong::<Config>("{1: 2}", "1: expected a field's name in quotes, found the integer 1");
     wrong::<Edit>("Cast(\"q\", Int32, true, 4)", "4: expected at most 3 values, found 4 or more");

@@ -149,7 +149,10 @@ fn mistakes() {
     );
     wrong("[a: 1, b: 2]", &[":: expected `,` or `]`, found `:` (a list has no keys; a map is {key: value, …})"]);
     wrong("{1, 2: 3}", &[",: expected `:` and a value after the key, found `,` (a map is {key: value, …})"]);
-    wrong("'abc'", &["'abc': expected one character between single quotes (a string is written in double quotes: \"abc\")"]);
+    wrong(
+        "'abc'",
+        &["'abc': expected one character between single quotes (a string is written in double quotes: \"abc\")"],
+    );
     wrong("(a: , b: 1)", &[",: expected the value of `a`, found `,`"]);
     wrong("(a: 1, a: 2)", &["a: the field `a` is here twice (remove one of the two)"]);
     wrong("{\"a\": 1, \"a\": 2}", &["\"a\": the key \"a\" is here twice (remove one of the two)"]);
@@ -157,8 +160,14 @@ fn mistakes() {
     wrong("(a: [1, 2, b: 3)", &["[: `[` is never closed (expected `]` before the `)` of line 1)"]);
     wrong("(1) 2", &["2: expected the end of the text, found a number (a document is one value)"]);
     wrong("[,, 1]", &[",: expected a value or `]`, found `,`"]);
-    wrong("(a: 1, 2, b: 3)", &["2: expected `name: value`, found a number (after the first named field, all are named)"]);
-    wrong("Some", &[": expected `(` after `Some`, found the end of the text (write `Some(value)`, or the value alone)"]);
+    wrong(
+        "(a: 1, 2, b: 3)",
+        &["2: expected `name: value`, found a number (after the first named field, all are named)"],
+    );
+    wrong(
+        "Some",
+        &[": expected `(` after `Some`, found the end of the text (write `Some(value)`, or the value alone)"],
+    );
     wrong(
         "#![enable(implicit_sum)] 1",
         &["implicit_sum: no extension of RON named `implicit_sum` (did you mean `implicit_some`?)"],
@@ -211,7 +220,8 @@ fn missing_ends() {
 fn deep_nesting_is_a_problem() {
     let nested = |n: usize| format!("{}{}", "[".repeat(n), "]".repeat(n));
     read(&nested(128));
-    for text in [nested(129), "[".repeat(1_000_000), "Some(".repeat(1_000_000), "{(".repeat(500_000), "a(b:".repeat(500_000)]
+    for text in
+        [nested(129), "[".repeat(1_000_000), "Some(".repeat(1_000_000), "{(".repeat(500_000), "a(b:".repeat(500_000)]
     {
         let problems = parse(FileId(0), &text).expect_err("too deep").0;
         assert_eq!(problems.len(), 1);
@@ -241,8 +251,9 @@ fn secrets_do_not_show() {
 
 #[test]
 fn json() {
-    let value =
-        read("G(a: [1, 2.5, Name, inf], b: {\"k\": Some('c'), 2: None}, c: Upsert([\"x\"]), d: R(1, 2), e: F(format: Csv))");
+    let value = read(
+        "G(a: [1, 2.5, Name, inf], b: {\"k\": Some('c'), 2: None}, c: Upsert([\"x\"]), d: R(1, 2), e: F(format: Csv))",
+    );
     assert_eq!(
         to_json(&value).to_string(),
         r#"{"G":{"a":[1,2.5,"Name","inf"],"b":{"k":"c","2":null},"c":{"Upsert":["x"]},"d":{"R":[1,2]},"e":{"F":{"format":"Csv"}}}}"#

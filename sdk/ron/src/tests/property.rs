@@ -39,15 +39,14 @@ fn value() -> impl Strategy<Value = Value> {
             prop::collection::vec(inner.clone(), 0..5).prop_map(ValueKind::List),
             prop::collection::btree_map(any::<String>(), inner.clone(), 0..4)
                 .prop_map(|m| ValueKind::Map(m.into_iter().map(|(k, v)| (at_zero(ValueKind::Str(k)), v)).collect())),
-            (named.clone(), prop::collection::vec(inner.clone(), 1..4)).prop_map(move |(name, items)| ValueKind::Tuple {
-                name,
-                name_span: span,
-                items
-            }),
-            (named, prop::collection::btree_map(name(), inner, 1..4)).prop_map(move |(name, fields)| ValueKind::Struct {
-                name,
-                name_span: span,
-                fields: fields.into_iter().map(|(name, value)| Field { name, name_span: span, value }).collect(),
+            (named.clone(), prop::collection::vec(inner.clone(), 1..4))
+                .prop_map(move |(name, items)| ValueKind::Tuple { name, name_span: span, items }),
+            (named, prop::collection::btree_map(name(), inner, 1..4)).prop_map(move |(name, fields)| {
+                ValueKind::Struct {
+                    name,
+                    name_span: span,
+                    fields: fields.into_iter().map(|(name, value)| Field { name, name_span: span, value }).collect(),
+                }
             }),
         ]
         .prop_map(at_zero)
