@@ -4,6 +4,7 @@ use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::{BooleanBuffer, NullBuffer};
 use arrow::compute::filter_record_batch;
 use selvedge_node::prelude::*;
+use std::collections::HashSet;
 
 pub(crate) struct DropNulls;
 
@@ -58,8 +59,9 @@ value there goes to `errors` with the code `not_null` instead of losing it silen
         let schema = &inputs[0].schema;
         let mut problems = Problems::default();
         let mut named = problems.take(columns(schema, &config.columns)).unwrap_or_default();
-        for (i, name) in config.columns.iter().enumerate() {
-            if config.columns[..i].contains(name) {
+        let mut seen = HashSet::new();
+        for name in &config.columns {
+            if !seen.insert(name.as_str()) {
                 problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
             }
         }
@@ -121,7 +123,8 @@ impl Map for Rows {
 
 /// The schema without the columns of type null and the named ones.
 fn null_columns(schema: &SchemaRef, named: Vec<usize>, site: &Site) -> Built {
-    let gone = |c: &usize| schema.field(*c).data_type() == &DataType::Null || named.contains(c);
+    let claimed: HashSet<usize> = named.iter().copied().collect();
+    let gone = |c: &usize| schema.field(*c).data_type() == &DataType::Null || claimed.contains(c);
     let kept: Vec<usize> = (0..schema.fields().len()).filter(|c| !gone(c)).collect();
     let fields: Vec<_> = kept.iter().map(|c| schema.fields()[*c].clone()).collect();
     let output = Arc::new(Schema::new_with_metadata(fields, schema.metadata().clone()));

@@ -4,6 +4,7 @@ use crate::literal::repeat;
 use arrow::array::{RecordBatchOptions, StringArray, new_null_array};
 use arrow::datatypes::TimeUnit;
 use selvedge_node::prelude::*;
+use std::collections::HashMap;
 
 pub(crate) struct Union;
 
@@ -50,6 +51,7 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
     fn build(config: Config, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
         let mut fields: Vec<Field> = vec![];
+        let mut by_name: HashMap<String, usize> = HashMap::new();
         // For each input, where in it each output column is.
         let mut places: Vec<Vec<Option<usize>>> = vec![];
         for (n, input) in inputs.iter().enumerate() {
@@ -72,9 +74,10 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
                 let at = match config.by {
                     By::Position if n > 0 => Some(i),
                     By::Position => None,
-                    By::Name => fields.iter().position(|f| f.name() == field.name()),
+                    By::Name => by_name.get(field.name()).copied(),
                 };
                 let Some(at) = at else {
+                    by_name.entry(field.name().clone()).or_insert(fields.len());
                     fields.push(field.as_ref().clone().with_nullable(true));
                     place.push(Some(i));
                     continue;

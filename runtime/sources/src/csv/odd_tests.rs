@@ -15,7 +15,7 @@ fn a_file_that_would_pass_for_its_header_is_refused() {
     let plain = r#"(path: "a.csv", format: Csv)"#;
     assert!(problem(b"a,b\r1,2\r3,4\r", plain).contains("a carriage return without a line feed"));
     assert!(problem(b"a\r1\r2", r#"(path: "a.csv", format: Csv, schema: {"a": Utf8})"#).contains("tr '\\r' '\\n'"));
-    assert!(problem(b"\0a\0,\0b\0\n\01\0,\02\0\n", plain).contains("bytes that are 0"));
+    assert!(problem(b"\0a\0,\0b\0\n\x001\0,\x002\0\n", plain).contains("bytes that are 0"));
     assert!(problem(b"a,\"b\n1,2\n3,4\n", plain).contains("the header of a.csv has a quote that is never closed"));
     // Line breaks between quotes are part of a name, and none of this is about files without a header.
     assert_eq!(problem(b"\"a\r\nx\",\"b\ny\"\n1,2\n", plain), "");

@@ -16,6 +16,7 @@ use arrow::compute::kernels::zip::zip;
 use arrow::compute::nullif;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema};
 use selvedge_node::{Column, Problem, Problems, Result, Span, Spanned, column};
+use std::collections::HashMap;
 use std::sync::Arc;
 
 pub(super) struct Planned {
@@ -32,8 +33,11 @@ pub(super) fn plan(schema: &Schema, config: Config) -> Planned {
         made: vec![],
         problems: config.columns.problems("column"),
     };
+    let places: HashMap<&str, usize> =
+        schema.fields().iter().enumerate().rev().map(|(at, field)| (field.name().as_str(), at)).collect();
     for (name, ops) in config.columns.0 {
-        let Some(at) = plan.problems.take(column(schema, &name)) else { continue };
+        let found = places.get(name.as_str()).copied().map_or_else(|| column(schema, &name), Ok);
+        let Some(at) = plan.problems.take(found) else { continue };
         // What had no nulls may have some now.
         plan.fields[at] = Arc::new(plan.fields[at].as_ref().clone().with_nullable(true));
         for op in ops {
