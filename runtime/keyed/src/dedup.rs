@@ -106,7 +106,7 @@ NaN equals NaN. The rows that are not kept are dropped as `duplicate`.
 arrive: a null in `by` loses to any value, and among rows that are equal in `by` the one with the larger 128-bit hash of the \
 whole row stays. NaN counts as larger than infinity, text is compared by its bytes.
 
-Keys are compared by a 128-bit hash (docs/decisions/0002-hash-is-identity.md). Memory: about 24 bytes for each different row or \
+Keys are compared by a 128-bit hash (docs/decisions/0002-hash-is-identity.md). Memory: about 26 bytes for each different row or \
 key where rows do not wait; where they do, the rows themselves. What exceeds the node's share of the memory budget goes to the \
 scratch folder and is worked off, part by part, when the input ends. Output order is not input order.";
     const EXAMPLE: &'static str =

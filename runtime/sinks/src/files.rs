@@ -99,7 +99,9 @@ percent-escaped. Rows are put in their folders one by one, whatever came in one 
 
 **No rows** still make one empty file with the columns (CSV: the header), unless `partition_by` is set.
 
-CSV: null is an empty field, the empty string is `""`. CSV cannot hold nested or binary columns: the plan says so.
+CSV: null is an empty field, the empty string is `""`, floats that are not finite are `NaN`, `inf` and `-inf`. CSV cannot hold nested or
+binary columns: the plan says so. NDJSON has no number for such floats and holds the texts `"NaN"`, `"Infinity"` and `"-Infinity"`, as
+Spark's does. `Files` reads all of them back.
 
 Rejected rows: `files.partition` (a partition folder would need a name of more than 255 bytes)."#;
     const EXAMPLE: &'static str = r#"Files(

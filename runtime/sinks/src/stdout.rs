@@ -1,9 +1,8 @@
 //! `Stdout`: rows for people (a table) or for the next program in a pipe (NDJSON, CSV).
 
 use crate::csv::{self, Style};
-use arrow::json::writer::LineDelimited;
-use selvedge_node::Sink;
 use selvedge_node::prelude::*;
+use selvedge_node::{Sink, write_json_lines};
 use std::io::{ErrorKind, Write};
 
 pub struct Stdout;
@@ -109,12 +108,7 @@ impl<W: Write> Print<W> {
                     text = self.table()?;
                 }
             }
-            Format::Ndjson => {
-                let mut writer =
-                    arrow::json::WriterBuilder::new().with_explicit_nulls(true).build::<_, LineDelimited>(&mut text);
-                writer.write(&batch)?;
-                writer.finish()?;
-            }
+            Format::Ndjson => write_json_lines(&batch, true, &mut text)?,
             Format::Csv => {
                 if !self.started {
                     Style::default().header(&self.schema, &mut text);

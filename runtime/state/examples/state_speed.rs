@@ -159,6 +159,13 @@ fn tables(rows: usize) {
         set.contains_all(keys, |_, is| seen += usize::from(is));
     }
     report(&format!("KeySet contains, {seen} seen"), rows, start);
+    let others: Vec<u128> = numbers.iter().map(|k| k.rotate_left(17)).collect();
+    let start = on_core();
+    for keys in others.chunks(BATCH) {
+        set.contains_all(keys, |_, is| seen += usize::from(is));
+    }
+    report("KeySet contains, others not there", rows, start);
+    drop(others);
     drop(set);
 
     let mut index = KeyIndex::default();

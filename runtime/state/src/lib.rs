@@ -10,15 +10,17 @@
 
 mod exchange;
 mod hash;
+mod key_index;
+mod key_set;
 mod partitions;
 mod spill;
-mod table;
 
 pub use exchange::{instance_of, scatter};
 pub use hash::{RowHasher, Seed};
+pub use key_index::KeyIndex;
+pub use key_set::{Inserted, KeySet};
 pub use partitions::{Drained, MAX_LEVEL, PARTITIONS, Partition, Partitions, Piece};
 pub use spill::{Extent, SpillFile, SpillReader, SpillStore, SpillWriter};
-pub use table::{Inserted, KeyIndex, KeySet};
 
 use arrow::array::{Array, RecordBatch};
 

@@ -14,7 +14,7 @@
 use crate::spill::compact_views;
 use crate::{Extent, SpillStore, batch_bytes};
 use arrow::array::{Array, ArrayRef, Decimal128Array, RecordBatch};
-use arrow::compute::interleave;
+use arrow::compute::{concat_batches, interleave};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
 use selvedge_node::{Error, Memory, Reservation, Result, Task};
 use std::cell::RefCell;
@@ -27,6 +27,9 @@ pub const PARTITIONS: usize = 1 << BITS;
 const BITS: u32 = 6;
 /// The deepest level of splitting: 30 bits of the hash are then used up.
 pub const MAX_LEVEL: u32 = 4;
+
+/// Rows that are written together, unless one piece has more.
+const EXTENT_ROWS: usize = 8192;
 
 /// The hash travels with its row in a last column of this type: the one of 16 bytes that every kernel is fast for.
 const HASH: DataType = DataType::Decimal128(38, 0);
@@ -202,9 +205,21 @@ impl Partitions {
             Some(store) => store,
             none => none.insert(SpillStore::create(&self.scratch, &self.stored)?),
         };
-        for piece in part.pieces.drain(..) {
-            part.extents.push(store.append(&piece)?);
+        // Pieces as the scatter made them are small: batches of a decent size are cheaper to write, to read and to work on.
+        let mut rest = part.pieces.as_slice();
+        while let Some(first) = rest.first() {
+            let mut rows = 0;
+            let fits = |p: &&RecordBatch| {
+                rows += p.num_rows();
+                rows <= EXTENT_ROWS
+            };
+            let (some, more) = rest.split_at(rest.iter().take_while(fits).count().max(1));
+            let extent =
+                if some.len() == 1 { store.append(first) } else { store.append(&concat_batches(&self.stored, some)?) };
+            part.extents.push(extent?);
+            rest = more;
         }
+        part.pieces.clear();
         self.held -= std::mem::take(&mut part.held);
         Ok(())
     }

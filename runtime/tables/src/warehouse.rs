@@ -66,8 +66,8 @@ with. Columns of the table that the input lacks keep their values in updated row
 **Types.** Text is TEXT, booleans BOOLEAN (0, 1), integers BIGINT, INT4, SMALLINT, TINYINT, floats DOUBLE and FLOAT4, binary BLOB, dates
 and timestamps ISO 8601 text of fixed width (instants in UTC with a `Z`). Decimals of up to 15 digits are DECIMAL(p,s), stored as numbers that SQL
 can compare and sum; longer ones are DECIMAL_TEXT(p,s), stored as text, since a number of SQLite would lose digits. `Table` reads all of
-them back as they were, but for these: a time zone other than UTC becomes UTC, NaN becomes null. Nested columns and unsigned 64-bit
-integers are refused by the plan.
+them back as they were, but for these: a time zone other than UTC becomes UTC, and NaN, which SQLite has not, becomes null; its row is
+reported as altered (`NaN became null: price`). Nested columns and unsigned 64-bit integers are refused by the plan.
 
 **Drift.** The plan compares the input with the table: a column that the table lacks, a type that does not fit, a column that the table
 needs and the input lacks.

@@ -1,6 +1,6 @@
 //! Run one node without the runtime, in one line, and hold it to the row law.
 //!
-//! ```ignore
+//! ```text
 //! let done = Case::<DropNulls>::new(r#"(columns: ["sku"])"#)
 //!     .input("sku:Utf8 | qty:Int32
 //!             a        | 1

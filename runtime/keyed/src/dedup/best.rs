@@ -2,8 +2,9 @@
 //! each partition is gone through once.
 //!
 //! Of a partition, the best rows so far are held in the batches that they came in. When these outgrow the share of the
-//! budget, the losers are thrown out; if the winners alone are too many, they go on to partitions of the next level. The
-//! best of bests is the best, so this is exact, and a giant key never needs more than one row.
+//! budget, the losers are thrown out; if the winners alone take most of it, no further keys are taken in: rows of keys that
+//! are not there go to partitions of the next level, which are gone through afterwards. A giant key never needs more than
+//! one row, so skew costs nothing.
 
 use super::order::{Keys, Order, hashable};
 use crate::send::send_kept;
@@ -12,7 +13,7 @@ use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
 use selvedge_node::Reservation;
 use selvedge_node::prelude::*;
-use selvedge_state::{KeyIndex, Partition, Partitions, RowHasher, batch_bytes};
+use selvedge_state::{KeyIndex, Partition, Partitions, Piece, RowHasher, batch_bytes};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
 
@@ -50,6 +51,8 @@ struct Winners<'a> {
     held: u64,
     /// What was held after compacting last.
     compacted: u64,
+    /// No further keys are taken in.
+    closed: bool,
     reservation: Reservation,
     numbers: Vec<u32>,
 }
@@ -70,6 +73,7 @@ impl Best {
             kept: vec![],
             held: 0,
             compacted: 0,
+            closed: false,
             reservation: self.task.memory.reserve(),
             numbers: vec![],
         };
@@ -78,28 +82,23 @@ impl Best {
                 return Err(Error::stopped());
             }
             let piece = piece?;
-            winners.take(piece.batch, &piece.hashes)?;
+            match deeper.as_mut().filter(|_| winners.closed) {
+                Some(deeper) => winners.take_known(piece, deeper)?,
+                None => winners.take_all(piece)?,
+            }
             if winners.fits() {
                 continue;
             }
-            match &mut deeper {
-                Some(deeper) => {
-                    winners.compact(out)?;
-                    // Little room gained would soon be used up, and compacting again cost more than moving on.
-                    if winners.bytes() * 4 > winners.reservation.share() * 3 {
-                        winners.move_to(deeper)?;
-                    }
-                }
-                None if winners.held > winners.compacted * 2 => winners.compact(out)?,
-                None => {}
+            // With nowhere to go, losers alone give room: they must be enough to be worth a pass over all that is held.
+            let must_hold = winners.closed || deeper.is_none();
+            if !must_hold || winners.held > winners.compacted / 4 * 5 {
+                winners.compact(out)?;
+                winners.closed = deeper.is_some() && winners.bytes() * 4 > winners.reservation.share() * 3;
             }
         }
         drop(partition);
-        let Some(mut deeper) = deeper.filter(|d| d.rows() > 0) else { return winners.send(out) };
-        winners.compact(out)?;
-        winners.move_to(&mut deeper)?;
-        drop(winners);
-        for partition in deeper.drain()?.filter(|p| !p.is_empty()) {
+        winners.send(out)?;
+        for partition in deeper.map(Partitions::drain).transpose()?.into_iter().flatten().filter(|p| !p.is_empty()) {
             self.resolve(partition, out)?;
         }
         Ok(())
@@ -107,14 +106,36 @@ impl Best {
 }
 
 impl Winners<'_> {
-    fn take(&mut self, batch: RecordBatch, hashes: &[u128]) -> Result<()> {
+    fn take_all(&mut self, piece: Piece) -> Result<()> {
+        self.numbers.clear();
+        self.index.number_all(&piece.hashes, &mut self.numbers)?;
+        self.take(piece.batch)
+    }
+
+    /// Takes rows of keys that are there, and sets the others aside.
+    fn take_known(&mut self, piece: Piece, aside: &mut Partitions) -> Result<()> {
+        let mut numbers = vec![];
+        self.index.find_all(&piece.hashes, &mut numbers);
+        let known = BooleanBuffer::collect_bool(numbers.len(), |row| numbers[row] != KeyIndex::NONE);
+        let hashes: Vec<u128> =
+            piece.hashes.iter().zip(&numbers).filter(|(_, n)| **n == KeyIndex::NONE).map(|(&h, _)| h).collect();
+        let known = BooleanArray::new(known, None);
+        aside.push(&filter_record_batch(&piece.batch, &arrow::compute::not(&known)?)?, &hashes)?;
+        numbers.retain(|&n| n != KeyIndex::NONE);
+        if numbers.is_empty() {
+            return Ok(());
+        }
+        self.numbers = numbers;
+        self.take(filter_record_batch(&piece.batch, &known)?)
+    }
+
+    /// Lets the rows of a batch compete; their keys' numbers are in `numbers`.
+    fn take(&mut self, batch: RecordBatch) -> Result<()> {
         let keys = self.node.order.as_ref().map(|o| o.keys(&batch)).transpose()?;
         let bytes = batch_bytes(&batch) + keys.as_ref().map_or(0, Keys::bytes);
         self.held += bytes;
         let new = Kept { batch, keys, ties: OnceCell::new(), bytes };
         let at = self.kept.len() as u32;
-        self.numbers.clear();
-        self.index.number_all(hashes, &mut self.numbers)?;
         for (row, &number) in self.numbers.iter().enumerate() {
             let here = (at, row as u32);
             let Some(best) = self.best.get_mut(number as usize) else {
@@ -183,22 +204,6 @@ impl Winners<'_> {
             *kept = Kept { batch, keys, ties: OnceCell::new(), bytes };
         }
         self.compacted = self.held;
-        Ok(())
-    }
-
-    /// Moves the winners to partitions of the next level. There are only winners: `compact` came before.
-    fn move_to(&mut self, deeper: &mut Partitions) -> Result<()> {
-        let mut hashes: Vec<Vec<u128>> = self.kept.iter().map(|k| vec![0; k.batch.num_rows()]).collect();
-        for (&(at, row), &key) in self.best.iter().zip(self.index.keys()) {
-            hashes[at as usize][row as usize] = key;
-        }
-        self.index.clear();
-        self.best = vec![];
-        self.held = 0;
-        for (kept, hashes) in std::mem::take(&mut self.kept).iter().zip(&hashes) {
-            deeper.push(&kept.batch, hashes)?;
-        }
-        self.reservation.resize(0);
         Ok(())
     }
 

@@ -75,6 +75,9 @@ impl Pass {
         let Some(partitions) = self.aside.as_mut().filter(|_| !aside.is_empty()) else {
             return send_kept(batch, new, "duplicate", task, out);
         };
+        if aside.len() == rows {
+            return partitions.push(batch, hashes);
+        }
         let hashes: Vec<u128> = aside.iter().map(|&r| hashes[r as usize]).collect();
         let later = arrow::array::UInt32Array::from(aside);
         partitions.push(&arrow::compute::take_record_batch(batch, &later)?, &hashes)?;

@@ -7,12 +7,11 @@ use arrow::compute::BatchCoalescer;
 use arrow::datatypes::SchemaRef;
 use arrow::error::ArrowError;
 use arrow::ipc::writer::{FileWriter, IpcWriteOptions};
-use arrow::json::writer::LineDelimited;
 use bzip2::write::BzEncoder;
 use flate2::write::GzEncoder;
 use parquet::arrow::ArrowWriter;
 use parquet::errors::ParquetError;
-use selvedge_node::{Error, Result};
+use selvedge_node::{Error, Result, write_json_lines};
 use snap::write::FrameEncoder;
 use std::fs::File;
 use std::io::{BufWriter, Write};
@@ -261,13 +260,7 @@ impl Encode for TextFile {
     fn write(&mut self, batch: &RecordBatch) -> Result<()> {
         match &self.text {
             Text::Csv(style) => style.rows(batch, &mut self.buffer)?,
-            Text::Ndjson { nulls } => {
-                let mut writer = arrow::json::WriterBuilder::new()
-                    .with_explicit_nulls(*nulls)
-                    .build::<_, LineDelimited>(&mut self.buffer);
-                writer.write(batch)?;
-                writer.finish()?;
-            }
+            Text::Ndjson { nulls } => write_json_lines(batch, *nulls, &mut self.buffer)?,
         }
         self.write_buffer()
     }

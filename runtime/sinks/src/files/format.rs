@@ -3,12 +3,11 @@
 use crate::csv;
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema};
-use arrow::json::writer::LineDelimited;
 use parquet::arrow::ArrowSchemaConverter;
 use parquet::basic::{BrotliLevel, Compression as Codec, GzipLevel, ZstdLevel};
 use parquet::file::properties::{EnabledStatistics, WriterProperties};
 use schemars::JsonSchema;
-use selvedge_node::{Problem, Problems, Span};
+use selvedge_node::{Problem, Problems, Span, write_json_lines};
 use serde::Deserialize;
 use std::sync::Arc;
 
@@ -267,7 +266,7 @@ impl Format {
 fn json_can_hold(field: &Arc<Field>) -> bool {
     let nullable = Arc::new(Schema::new(vec![field.as_ref().clone().with_nullable(true)]));
     RecordBatch::try_new(nullable, vec![new_null_array(field.data_type(), 1)])
-        .and_then(|batch| arrow::json::WriterBuilder::new().build::<_, LineDelimited>(Vec::new()).write(&batch))
+        .and_then(|batch| write_json_lines(&batch, true, &mut vec![]))
         .is_ok()
 }
 

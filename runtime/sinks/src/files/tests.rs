@@ -133,6 +133,11 @@ fn ndjson_writes_nulls_on_request() {
         .input("a:Int64 | b\n1 | null")
         .run();
     assert_eq!(text(&dir.path().join("two/part-0-0.ndjson")), "{\"a\":1,\"b\":null}\n");
+    Case::<Files>::new(r#"(path: "three", format: Ndjson)"#).base(dir.path()).input("x:Float64\nNaN\n-inf\n1").run();
+    assert_eq!(
+        text(&dir.path().join("three/part-0-0.ndjson")),
+        "{\"x\":\"NaN\"}\n{\"x\":\"-Infinity\"}\n{\"x\":1.0}\n"
+    );
 }
 
 #[test]

@@ -15,7 +15,8 @@ use super::encode::Stored;
 use super::target::{Existing, Fit};
 use super::{Sqlite, error, list, open, quoted};
 use crate::driver::{Change, Load};
-use arrow::array::{Array, RecordBatch};
+use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
+use arrow::datatypes::{DataType, Float32Type, Float64Type};
 use rusqlite::types::ValueRef;
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use selvedge_node::{Error, Out, Pending, Rejection, Reservation, Result, Task, Writer};
@@ -166,6 +167,18 @@ struct Refusal {
 }
 
 impl StagingWriter {
+    /// SQLite stores NaN as null.
+    fn tell_nan(&self, batch: &RecordBatch, out: &mut dyn Out) {
+        for (given, column) in batch.columns().iter().zip(&self.fit.columns) {
+            let nan = match given.data_type() {
+                DataType::Float64 => BooleanArray::from_unary(given.as_primitive::<Float64Type>(), f64::is_nan),
+                DataType::Float32 => BooleanArray::from_unary(given.as_primitive::<Float32Type>(), f32::is_nan),
+                _ => continue,
+            };
+            out.altered_where(&format!("NaN became null: {}", column.name), batch, &nan);
+        }
+    }
+
     /// Rows that SQLite must not see at all: a value without a stored form, a null in a key. One refusal a row.
     fn unstorable(&self, batch: &RecordBatch, columns: &[Stored]) -> Vec<Refusal> {
         let mut refused = vec![];
@@ -210,6 +223,7 @@ impl Writer for StagingWriter {
         let columns = self.fit.columns.iter().zip(batch.columns());
         let columns = columns.map(|(c, a)| Stored::of(a, &c.ty)).collect::<Result<Vec<_>>>()?;
 
+        self.tell_nan(&batch, out);
         let mut refused = self.unstorable(&batch, &columns);
         let mut skip = vec![false; if refused.is_empty() { 0 } else { batch.num_rows() }];
         for refusal in &refused {

@@ -68,6 +68,14 @@ fn commit(run: &str) -> Commit {
 const ROWS: &str = "sku | qty:Int64\na | 1\nb | null";
 
 #[test]
+fn a_nan_that_becomes_null_is_told() {
+    let dir = tempfile::tempdir().unwrap();
+    let done = warehouse(dir.path(), "").input("x:Float64 | y:Float32\nNaN | 1\n-inf | NaN\nnull | inf").run();
+    assert_eq!(done.altered, [("NaN became null: x".to_string(), 1), ("NaN became null: y".to_string(), 1)].into());
+    stored(dir.path()).expect_in_order("x:Float64 | y:Float32\nnull | 1\n-inf | null\nnull | inf");
+}
+
+#[test]
 fn a_table_is_made_and_appended_to() {
     let dir = tempfile::tempdir().unwrap();
     let done = warehouse(dir.path(), "").input(ROWS).run();

@@ -1,21 +1,12 @@
-//! Tables of keys known by their 128-bit hash: a set, and an index that numbers keys from 0 in order of appearance.
+//! A set of keys known by their 128-bit hash.
 //!
-//! Both probe linearly from a home of `bits · slots / 2ⁿ` (any number of slots will do, so growth can be gentle) and take
-//! whole batches: the slots of a block of keys are touched first and compared afterwards, so that the memory system fetches many
-//! of them at a time instead of one after the other.
-
-use selvedge_node::{Error, Result};
+//! Whole batches at a time: the homes of a block of keys are touched first and compared afterwards, so that the memory
+//! system fetches many of them at once instead of one after the other.
 
 /// Keys looked up together: more than the memory system has outstanding misses for, few enough to stay in the L1 cache.
-const BLOCK: usize = 32;
+pub(crate) const BLOCK: usize = 32;
 
-/// Home slot of a key among `slots`.
-#[inline(always)]
-fn home(low: u64, slots: usize) -> usize {
-    ((u128::from(low) * slots as u128) >> 64) as usize
-}
-
-/// A set of keys: 16 bytes a slot, nothing else, 9/16 to 13/16 of the slots taken.
+/// A set of keys: 16 bytes a slot, nothing else, half to three quarters of the slots taken.
 ///
 /// Extendible hashing (Fagin et al., 1979): a directory, indexed by the top bits of the keys' low halves, of segments that
 /// grow once by half and then split in two. Growing takes spare memory for one segment, never for the set, and no memory is
@@ -39,7 +30,7 @@ struct Segment {
 }
 
 /// A cache line of slots, taken from the first on. 0 is an empty slot; the key 0 is kept as 1. A key stands in its home line
-/// or, if that and others behind it are full, in the next one that is not.
+/// or, if that is full, in the first that is not of those 1, 3, 6, 10, … lines behind it.
 #[derive(Debug, Clone, Copy, Default)]
 #[repr(align(64))]
 struct Line([u128; 4]);
@@ -129,13 +120,16 @@ impl KeySet {
         self.directory[prefix(key, self.depth)] as usize
     }
 
-    /// Loads the home slots of all keys; the sum only keeps the compiler from leaving that out.
+    /// Loads the home lines of all keys and those behind, where the next step would lead; the sum only keeps the compiler
+    /// from leaving that out.
     #[inline(always)]
     fn touch(&self, keys: &[u128]) {
         let mut sum = 0u64;
         for &key in keys {
             let lines = &self.segments[self.segment_of(key)].lines;
-            sum = sum.wrapping_add(lines.get(Segment::home(key, lines.len())).map_or(0, |l| l.0[0] as u64));
+            let home = Segment::home(key, lines.len());
+            let load = |at: usize| lines.get(at).map_or(0, |l| l.0[0] as u64);
+            sum = sum.wrapping_add(load(home)).wrapping_add(load(home + 1));
         }
         std::hint::black_box(sum);
     }
@@ -165,7 +159,7 @@ impl KeySet {
         }
         // Halves are alike unless keys come in an order that is not random: then one of them may need all the room.
         let ones = self.segments[s].keys().filter(|&k| prefix(k, depth + 1) & 1 == 1).count();
-        let of = |keys: usize| if keys * 16 <= SEGMENT * 13 { SEGMENT } else { slots };
+        let of = |keys: usize| if keys * 4 <= SEGMENT * 3 { SEGMENT } else { slots };
         let (lower, upper) = (of(self.segments[s].len - ones), of(ones));
         self.slots = self.slots - slots + lower + upper;
         if depth == self.depth {
@@ -210,16 +204,17 @@ impl Segment {
         ((u64::from(key as u32) * lines as u64) >> 32) as usize
     }
 
-    /// Full at 13/16: a key that is not there is then looked for in fewer than two lines.
+    /// Full at three quarters: a key that is not there is then looked for in two lines.
     #[inline(always)]
     fn has_room(&self) -> bool {
-        (self.len + 1) * 16 <= self.lines.len() * 4 * 13
+        self.len < self.lines.len() * 3
     }
 
     /// Nothing if the key is there; the line where it would stand if not.
     #[inline(always)]
     fn find(&self, key: u128) -> std::result::Result<(), usize> {
         let mut at = Segment::home(key, self.lines.len());
+        let mut steps = 0;
         // An empty segment has no line to look at.
         while let Some(Line(line)) = self.lines.get(at) {
             // All four at once: which one it is cannot be guessed, and a wrong guess costs more than the comparisons.
@@ -229,7 +224,12 @@ impl Segment {
             if line[3] == 0 {
                 return Err(at);
             }
-            at = if at + 1 == self.lines.len() { 0 } else { at + 1 };
+            // Growing steps leave clumps behind. After so many, which random keys never need, single ones find any room.
+            steps += 1;
+            at += if steps < 24 { steps } else { 1 };
+            while at >= self.lines.len() {
+                at -= self.lines.len();
+            }
         }
         Err(0)
     }
@@ -255,153 +255,11 @@ impl Segment {
     }
 }
 
-/// Numbers keys from 0 in order of appearance. 16 bytes a key and 8 bytes a slot, at most 11/16 of them taken.
-#[derive(Debug, Clone, Default)]
-pub struct KeyIndex {
-    keys: Vec<u128>,
-    /// Top 32 bits of the key above its number plus 1; 0 is empty.
-    slots: Vec<u64>,
-}
-
-impl KeyIndex {
-    /// What [`find_all`](KeyIndex::find_all) says of a key that is not there.
-    pub const NONE: u32 = u32::MAX;
-
-    /// An index that takes so many keys without growing.
-    pub fn with_capacity(keys: usize) -> KeyIndex {
-        KeyIndex { keys: Vec::with_capacity(keys), slots: vec![0; slots_for(keys, 0)] }
-    }
-
-    pub fn len(&self) -> usize {
-        self.keys.len()
-    }
-
-    pub fn is_empty(&self) -> bool {
-        self.keys.is_empty()
-    }
-
-    /// The keys by number.
-    pub fn keys(&self) -> &[u128] {
-        &self.keys
-    }
-
-    pub fn bytes(&self) -> u64 {
-        self.keys.capacity() as u64 * 16 + self.slots.len() as u64 * 8
-    }
-
-    /// Bytes that the index may take once `more` new keys are in it.
-    pub fn bytes_with(&self, more: usize) -> u64 {
-        let keys = self.keys.len() + more;
-        let capacity = if keys > self.keys.capacity() { keys + keys / 2 } else { self.keys.capacity() };
-        capacity as u64 * 16 + slots_for(keys, self.slots.len()) as u64 * 8
-    }
-
-    pub fn clear(&mut self) {
-        *self = KeyIndex::default();
-    }
-
-    /// Appends the number of each key to `numbers`, numbering those not seen before: their numbers go up from the old
-    /// [`len`](KeyIndex::len) in order of appearance. An error beyond 2³² - 2 keys.
-    pub fn number_all(&mut self, hashes: &[u128], numbers: &mut Vec<u32>) -> Result<()> {
-        let keys = self.keys.len() + hashes.len();
-        if keys >= u32::MAX as usize {
-            return Err(Error::world("more than 4 billion different keys in one piece of state")
-                .help("run with more --threads, or spread the keys over several graphs"));
-        }
-        numbers.reserve(hashes.len());
-        for keys in hashes.chunks(BLOCK) {
-            self.make_room(keys.len());
-            self.touch(keys);
-            for &key in keys {
-                let number = match self.find(key) {
-                    Ok(number) => number,
-                    Err(at) => {
-                        let number = self.keys.len() as u32;
-                        self.slots[at] = slot(key, number);
-                        self.keys.push(key);
-                        number
-                    }
-                };
-                numbers.push(number);
-            }
-        }
-        Ok(())
-    }
-
-    /// Appends the number of each key to `numbers`, [`NONE`](KeyIndex::NONE) for one that is not there.
-    pub fn find_all(&self, hashes: &[u128], numbers: &mut Vec<u32>) {
-        numbers.reserve(hashes.len());
-        if self.slots.is_empty() {
-            numbers.resize(numbers.len() + hashes.len(), Self::NONE);
-            return;
-        }
-        for keys in hashes.chunks(BLOCK) {
-            self.touch(keys);
-            numbers.extend(keys.iter().map(|&key| self.find(key).unwrap_or(Self::NONE)));
-        }
-    }
-
-    fn make_room(&mut self, more: usize) {
-        let keys = self.keys.len() + more;
-        if keys > self.keys.capacity() {
-            self.keys.reserve_exact(keys + keys / 2 - self.keys.len());
-        }
-        let slots = slots_for(keys, self.slots.len());
-        if slots > self.slots.len() {
-            // The keys are all here: the old slots may go before the new ones come.
-            self.slots = vec![];
-            self.slots = vec![0; slots];
-            for (number, &key) in self.keys.iter().enumerate() {
-                let mut at = home(key as u64, slots);
-                while self.slots[at] != 0 {
-                    at = if at + 1 == slots { 0 } else { at + 1 };
-                }
-                self.slots[at] = slot(key, number as u32);
-            }
-        }
-    }
-
-    /// The number of the key, or the empty slot where it would stand. There must be slots.
-    #[inline(always)]
-    fn find(&self, key: u128) -> std::result::Result<u32, usize> {
-        let tag = (key >> 96) as u64;
-        let mut at = home(key as u64, self.slots.len());
-        loop {
-            let found = self.slots[at];
-            if found == 0 {
-                return Err(at);
-            }
-            let number = (found as u32).wrapping_sub(1);
-            if found >> 32 == tag && self.keys[number as usize] == key {
-                return Ok(number);
-            }
-            at = if at + 1 == self.slots.len() { 0 } else { at + 1 };
-        }
-    }
-
-    #[inline(always)]
-    fn touch(&self, keys: &[u128]) {
-        let slots = self.slots.len();
-        let sum = keys.iter().fold(0u64, |sum, &key| sum.wrapping_add(self.slots[home(key as u64, slots)]));
-        std::hint::black_box(sum);
-    }
-}
-
-#[inline(always)]
-fn slot(key: u128, number: u32) -> u64 {
-    ((key >> 96) as u64) << 32 | u64::from(number + 1)
-}
-
-/// Slots for so many keys, given those that there are.
-fn slots_for(keys: usize, slots: usize) -> usize {
-    if keys * 16 <= slots * 11 { slots } else { (keys * 2).max(slots + slots / 2).max(64) }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
     use proptest::prelude::*;
-    use std::collections::{HashMap, HashSet};
+    use std::collections::HashSet;
 
     /// Keys that clump: few different homes, high halves that tell them apart.
     fn clumped() -> impl Strategy<Value = Vec<u128>> {
@@ -421,39 +279,6 @@ mod tests {
             set.contains_all(&keys, |_, is| assert!(is));
             set.contains_all(&[u128::MAX, 7], |_, is| assert!(!is));
         }
-
-        #[test]
-        fn an_index_numbers_in_order(keys in clumped()) {
-            let (mut index, mut model) = (KeyIndex::default(), HashMap::new());
-            let mut numbers = vec![];
-            for some in keys.chunks(50) {
-                let promised = index.bytes_with(some.len());
-                index.number_all(some, &mut numbers).unwrap();
-                prop_assert!(index.bytes() <= promised.max(16 * 200));
-            }
-            let expected: Vec<u32> = keys
-                .iter()
-                .map(|&k| {
-                    let next = model.len() as u32;
-                    *model.entry(k).or_insert(next)
-                })
-                .collect();
-            prop_assert_eq!(&numbers, &expected);
-            let mut found = vec![];
-            index.find_all(&keys, &mut found);
-            prop_assert_eq!(found, expected);
-            prop_assert_eq!(index.keys().len(), model.len());
-        }
-    }
-
-    #[test]
-    fn what_is_not_there_is_not_found() {
-        let mut index = KeyIndex::default();
-        let mut found = vec![];
-        index.find_all(&[1, 2], &mut found);
-        index.number_all(&[5], &mut vec![]).unwrap();
-        index.find_all(&[5, 6], &mut found);
-        assert_eq!(found, [KeyIndex::NONE, KeyIndex::NONE, 0, KeyIndex::NONE]);
     }
 
     /// Enough for many segments, in an order that splits them unevenly.
