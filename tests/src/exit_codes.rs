@@ -151,3 +151,30 @@ fn gen_writes_every_shape_in_every_format() {
     }
     place.selvedge(&["gen", "inventroy", "--out", "x"]).code(2).says("Inventory");
 }
+
+#[test]
+fn two_sinks_on_one_target_are_a_wrong_graph() {
+    let place = Place::with(
+        r#"Graph(name: "twice", nodes: {
+            "a": Generate(shape: Counter, rows: 10),
+            "b": Generate(shape: Counter, rows: 10),
+            "first": Files(input: "a", path: "out/same", format: Csv()),
+            "second": Files(input: "b", path: "out/same", format: Csv()),
+        })"#,
+    );
+    place.selvedge(&["run", "graph.ron"]).code(2).says("one would undo the other").says("`second` writes");
+    place.nothing_published();
+}
+
+#[test]
+fn a_report_that_cannot_be_written_is_found_before_anything_runs() {
+    let place = Place::with(
+        r#"Graph(name: "report", nodes: {
+            "rows": Generate(shape: Counter, rows: 10),
+            "kept": Files(input: "rows", path: "out/kept", format: Csv()),
+        })"#,
+    );
+    std::fs::create_dir(place.path("folder")).unwrap();
+    place.selvedge(&["run", "graph.ron", "--report", "folder"]).code(2).says("cannot write the report");
+    place.nothing_published();
+}

@@ -15,6 +15,7 @@ use selvedge_node::{
 };
 use selvedge_ron::Severity;
 use selvedge_spec::{ConnectionSpec, Loaded, NodeSpec, Spec};
+use std::collections::HashMap;
 
 /// A checked graph, ready to be scheduled.
 pub struct Plan {
@@ -142,6 +143,22 @@ pub fn plan_loaded(loaded: &Loaded, catalogue: &Catalogue) -> Result<Plan, Probl
     Err(found)
 }
 
+/// Sinks that write where another sink of the graph writes.
+fn shared_targets(shells: &[Shell], built: &[Option<(Vec<Input>, Built)>]) -> Vec<Problem> {
+    let mut first: HashMap<&str, &str> = HashMap::new();
+    let mut problems = vec![];
+    for (shell, built) in shells.iter().zip(built) {
+        let Some(target) = built.as_ref().and_then(|(_, b)| b.target.as_deref()) else { continue };
+        if let Some(other) = first.get(target) {
+            let message = format!("`{}` writes {target}, and so does `{other}`: one would undo the other", shell.name);
+            let help = "write it once, from both inputs: `input: [\"…\", \"…\"]`";
+            problems.push(Problem::error(shell.span, message).help(help));
+        }
+        first.entry(target).or_insert(&shell.name);
+    }
+    problems
+}
+
 fn lies_in(problem: &Problem, node: &NodeSpec) -> bool {
     problem.span.is_some_and(|p| p.file == node.span.file && node.span.start <= p.start && p.end <= node.span.end)
 }
@@ -196,6 +213,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
     if !broken.contains(&true) {
         unread(&shells, &read, &meant, &mut problems);
     }
+    problems.0.extend(shared_targets(&shells, &built));
     if spec.nodes.is_empty() {
         problems.push(Problem::nowhere(format!("the graph `{}` has no nodes", spec.name)));
     }

@@ -153,6 +153,7 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
             schema: file_schema,
         };
         let note = target.as_ref().map(|t| format!("{} to {}", recipe.extension(), t.display()));
+        let folder = target.as_ref().map(|t| format!("the files in {}", t.display()));
         let looks_like_file = config.path.ends_with(&format!(".{}", recipe.extension()));
         let job = Job {
             target: target.unwrap_or_default(),
@@ -167,6 +168,9 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
         let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty());
         if let Some(note) = note {
             built = built.note(note);
+        }
+        if let Some(folder) = folder {
+            built = built.target(folder);
         }
         if looks_like_file {
             let warning = Problem::warning(config.path.span, format!("`{}` will be a folder of files", config.path));

@@ -143,6 +143,7 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
             ordered: false,
             may_reject: true,
             unbounded: false,
+            target: Some(format!("table {} of {}", load.table.to_lowercase(), driver.place())),
             work: Work::Sink(driver.sink(load)),
             notes: vec![note],
             warnings: vec![],

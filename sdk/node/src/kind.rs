@@ -101,6 +101,9 @@ pub struct Built {
     pub may_reject: bool,
     /// A source that never ends by itself.
     pub unbounded: bool,
+    /// What a sink writes, in words: `table stock of out/warehouse.db`. Two sinks of one graph may not have the same: the one
+    /// that commits last could undo what the other has written, and both would call it a success.
+    pub target: Option<String>,
     pub work: Work,
     /// Lines for `selvedge plan`: `24 files, 1.2 GB`.
     pub notes: Vec<String>,
@@ -116,6 +119,7 @@ impl Built {
             ordered: false,
             may_reject: false,
             unbounded: false,
+            target: None,
             work,
             notes: vec![],
             warnings: vec![],
@@ -151,6 +155,11 @@ impl Built {
     #[must_use]
     pub fn ordered(mut self) -> Built {
         self.ordered = true;
+        self
+    }
+    #[must_use]
+    pub fn target(mut self, target: impl Into<String>) -> Built {
+        self.target = Some(target.into());
         self
     }
     #[must_use]

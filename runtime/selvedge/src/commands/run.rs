@@ -7,7 +7,7 @@ use crate::signals::Signals;
 use crate::{graphs, screen};
 use selvedge_exec::{Options, Report, Status};
 use selvedge_plan::Plan;
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn run(args: &Run) -> u8 {
@@ -34,8 +34,17 @@ pub fn run(args: &Run) -> u8 {
         }
     }
 
+    // Found now, not after the data is published.
+    for plan in &plans {
+        let Some(path) = report_path(args, &plan.name, plans.len()) else { continue };
+        if let Err(e) = writable(&path) {
+            screen::error(&format!("error: cannot write the report to {}: {e}", path.display()));
+            return WRONG;
+        }
+    }
+
     let signals = Signals::listen();
-    let several = plans.len() > 1;
+    let graphs = plans.len();
     let mut code = 0;
     for (i, plan) in plans.into_iter().enumerate() {
         if signals.heard() {
@@ -45,7 +54,7 @@ pub fn run(args: &Run) -> u8 {
         }
         let report = one(plan, i, args, &signals);
         code = code.max(report.status.exit_code());
-        code = code.max(show(&report, args, several));
+        code = code.max(show(&report, args, graphs));
     }
     code
 }
@@ -72,7 +81,7 @@ fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Report {
 }
 
 /// Prints and writes the report; answers with the exit code of doing so.
-fn show(report: &Report, args: &Run, several: bool) -> u8 {
+fn show(report: &Report, args: &Run, graphs: usize) -> u8 {
     let failed = report.status != Status::Done;
     if args.json {
         match serde_json::to_string(report) {
@@ -85,8 +94,7 @@ fn show(report: &Report, args: &Run, several: bool) -> u8 {
         screen::print(&screen::ledger(report));
         screen::print("");
     }
-    let Some(path) = &args.report else { return 0 };
-    let path = if several { path.join(format!("{}.json", report.graph)) } else { path.clone() };
+    let Some(path) = report_path(args, &report.graph, graphs) else { return 0 };
     match write(report, &path) {
         Ok(()) => 0,
         Err(e) => {
@@ -96,10 +104,21 @@ fn show(report: &Report, args: &Run, several: bool) -> u8 {
     }
 }
 
-fn write(report: &Report, path: &Path) -> std::io::Result<()> {
+/// Where the report of a graph goes: with several graphs, a file of its name.
+fn report_path(args: &Run, graph: &str, graphs: usize) -> Option<PathBuf> {
+    let path = args.report.as_ref()?;
+    Some(if graphs > 1 { path.join(format!("{graph}.json")) } else { path.clone() })
+}
+
+/// Makes the folder and tries the file, which keeps what it holds.
+fn writable(path: &Path) -> std::io::Result<()> {
     if let Some(folder) = path.parent().filter(|p| !p.as_os_str().is_empty()) {
         std::fs::create_dir_all(folder)?;
     }
+    std::fs::OpenOptions::new().create(true).append(true).open(path).map(drop)
+}
+
+fn write(report: &Report, path: &Path) -> std::io::Result<()> {
     let mut text = serde_json::to_vec_pretty(report)?;
     text.push(b'\n');
     std::fs::write(path, text)
