@@ -134,6 +134,7 @@ fn graph(name: &str) {
     for words in [
         ["--threads", "1", "--memory", "512MiB"],
         ["--threads", "2", "--memory", "512MiB"],
+        ["--threads", "4", "--memory", "1GiB"],
         ["--threads", "4", "--memory", "16MiB"],
     ] {
         let place = place();

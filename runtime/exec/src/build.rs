@@ -29,13 +29,28 @@ pub(crate) struct Budget {
 
 impl Budget {
     pub fn new(memory: u64, plan: &Plan, schedule: &Schedule) -> Budget {
-        let threads: usize = schedule.stages.iter().map(|s| s.instances).sum();
-        let left = memory.saturating_sub(PROCESS_BYTES + THREAD_BYTES * threads as u64).max(memory / 4);
+        let left = memory.saturating_sub(fixed(schedule)).max(memory / 4);
         let fed = |n: NodeIndex| plan.graph.edges_directed(n, Incoming).next().is_some();
         let queues: usize = schedule.stages.iter().filter(|s| fed(s.nodes[0])).map(|s| s.instances).sum();
         let queue = (left / 8 / queues.max(1) as u64).clamp(*QUEUE_BYTES.start(), *QUEUE_BYTES.end());
         Budget { queue, state: left.saturating_sub(queue * queues as u64).max(left / 4) }
     }
+}
+
+/// What the process takes before any queue or state, in bytes.
+pub(crate) fn fixed(schedule: &Schedule) -> u64 {
+    let threads: usize = schedule.stages.iter().map(|s| s.instances).sum();
+    PROCESS_BYTES + THREAD_BYTES * threads as u64
+}
+
+/// How many instances of each parallel stage the memory has room for, if not for the `wanted` ones. State keeps a quarter.
+/// Two are always left: below that, source and sink of one thread would wait for each other's disk.
+pub(crate) fn affordable(memory: u64, schedule: &Schedule, wanted: usize) -> Option<usize> {
+    let room = (memory - memory / 4).saturating_sub(PROCESS_BYTES) / THREAD_BYTES;
+    let parallel = schedule.stages.iter().filter(|s| s.instances == wanted).count().max(1);
+    let others: usize = schedule.stages.iter().map(|s| s.instances).filter(|n| *n != wanted).sum();
+    let instances = (room as usize).saturating_sub(others) / parallel;
+    (instances < wanted).then(|| instances.max(2)).filter(|n| *n < wanted)
 }
 
 /// One thread to be.

@@ -17,6 +17,7 @@ mod positions;
 mod queue;
 mod report;
 mod run;
+mod scratch;
 mod size;
 mod stage;
 mod stop;

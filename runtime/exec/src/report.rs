@@ -55,6 +55,9 @@ pub struct Report {
     pub imbalances: Vec<String>,
     /// Sinks whose output was published, in that order.
     pub committed: Vec<String>,
+    /// What was done otherwise than asked, and why: fewer threads, more memory.
+    #[serde(default)]
+    pub warnings: Vec<String>,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]

@@ -1,9 +1,10 @@
 //! A run from plan to report: schedule, threads, join, check, commit.
 
-use crate::build::{Budget, prepare};
+use crate::build::{self, Budget, prepare};
 use crate::ledger::{EdgeLedger, Ends, Ledger, NodeLedger};
 use crate::positions::{self, AllPositions, Lock};
 use crate::report::{self, ErrorReport, Report, Status};
+use crate::scratch::Scratch;
 use crate::stage::{self, EPOCH, Finished, panicked};
 use crate::stop::{Failure, Stop};
 use petgraph::graph::NodeIndex;
@@ -52,7 +53,8 @@ pub struct Running {
     threads: Vec<JoinHandle<(bool, Finished)>>,
     positions: AllPositions,
     _lock: Option<Lock>,
-    scratch: PathBuf,
+    _scratch: Scratch,
+    warnings: Vec<String>,
     started: Instant,
     started_at: f64,
     io: tokio::runtime::Runtime,
@@ -108,17 +110,36 @@ fn begin(
             splits.insert(n, found.map_err(|error| Failure { node: Some(n.index()), error })?);
         }
     }
-    let machine = Machine { threads: options.threads };
-    let schedule = schedule(plan, machine, &|n| splits.get(&n).map(Vec::len));
-    let budget = Budget::new(options.memory, plan, &schedule);
-    let scratch = options.scratch.join(format!("selvedge-{}", options.run));
+    let lay_out = |threads| schedule(plan, Machine { threads }, &|n| splits.get(&n).map(Vec::len));
+    let mut warnings = vec![];
+    let mut schedule = lay_out(options.threads);
+    if let Some(fewer) = build::affordable(options.memory, &schedule, options.threads) {
+        let needed = build::fixed(&schedule) / 3 * 4;
+        schedule = lay_out(fewer);
+        warnings.push(format!(
+            "{} threads a stage instead of {}: all of them need about {} MiB (--memory)",
+            fewer,
+            options.threads,
+            needed >> 20
+        ));
+    }
+    let (fixed, budget) = (build::fixed(&schedule), Budget::new(options.memory, plan, &schedule));
+    if fixed > options.memory {
+        warnings.push(format!(
+            "the process itself needs about {} MiB, more than the --memory of {} MiB; only state and queues are held to {} MiB",
+            fixed >> 20,
+            options.memory >> 20,
+            options.memory / 4 >> 20
+        ));
+    }
+    let scratch = Scratch::new(&options.scratch, &options.run).map_err(nowhere)?;
     let task = Task {
         run: options.run.clone(),
         node: String::new(),
         instance: 0,
         instances: 1,
         memory: Memory::new(budget.state),
-        scratch: scratch.clone(),
+        scratch: scratch.path().to_path_buf(),
         batch_rows: BATCH_ROWS,
         batch_bytes: BATCH_BYTES,
     };
@@ -128,7 +149,6 @@ fn begin(
         nodes: plan.graph.node_weights().map(|n| NodeLedger::new(n.inputs.len(), n.outputs.len())).collect(),
         edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),
     });
-    std::fs::create_dir_all(&scratch).map_err(|e| nowhere(Error::io("making", scratch.display(), &e)))?;
 
     let mut running = Running {
         plan: plan.clone(),
@@ -140,7 +160,8 @@ fn begin(
         threads: vec![],
         positions,
         _lock: lock,
-        scratch,
+        _scratch: scratch,
+        warnings,
         started,
         started_at,
         io,
@@ -239,6 +260,7 @@ impl Running {
             state_peak_bytes: self.memory.peak(),
             nodes: nodes.collect(),
             edges: edges.collect(),
+            warnings: self.warnings.clone(),
             ..report_of(&self.plan, &self.options, status, failure, imbalances, committed)
         }
     }
@@ -307,7 +329,6 @@ impl Drop for Running {
     fn drop(&mut self) {
         self.stop.halt();
         self.threads.drain(..).for_each(|t| _ = t.join());
-        let _ = std::fs::remove_dir_all(&self.scratch);
     }
 }
 
@@ -344,6 +365,7 @@ fn report_of(
         }),
         imbalances,
         committed,
+        warnings: vec![],
     }
 }
 

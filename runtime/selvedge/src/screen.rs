@@ -125,8 +125,9 @@ fn outcome(report: &Report) -> String {
             None => "FAILED".to_string(),
         },
     };
+    let warnings: String = report.warnings.iter().map(|w| format!("\nwarning: {w}")).collect();
     format!(
-        "{}: {} rows read in {:.2} s ({}/s), peak memory {} of {}\n{end}",
+        "{}: {} rows read in {:.2} s ({}/s), peak memory {} of {}{warnings}\n{end}",
         report.graph,
         thousands(read),
         report.seconds,

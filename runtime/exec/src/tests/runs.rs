@@ -11,21 +11,21 @@ use std::time::{Duration, Instant};
 fn options(threads: usize, dir: &Path) -> Options {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = format!("t{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::SeqCst));
-    Options { threads, memory: 64 << 20, state: Some(dir.join("state")), scratch: dir.to_path_buf(), run }
+    Options { threads, memory: 1 << 30, state: Some(dir.join("state")), scratch: dir.to_path_buf(), run }
 }
 
-fn begin(nodes: &str, threads: usize, dir: &Path) -> Running {
+fn begin(nodes: &str, options: Options) -> Running {
     let text = format!("Graph(name: \"g\", nodes: {{ {nodes} }})");
     let files = std::collections::BTreeMap::from([("/g/graph.ron".into(), text)]);
     let (sources, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
     let planned = spec.and_then(|s| plan(&s, &Catalogue::new(kinds())));
     let planned = planned.unwrap_or_else(|p| panic!("{}", selvedge_spec::render_short(&p.0, &sources)));
-    crate::start(planned, options(threads, dir)).unwrap_or_else(|report| panic!("{report:?}"))
+    crate::start(planned, options).unwrap_or_else(|report| panic!("{report:?}"))
 }
 
 fn run(nodes: &str, threads: usize) -> Report {
     let dir = tempfile::tempdir().unwrap();
-    let report = begin(nodes, threads, dir.path()).join();
+    let report = begin(nodes, options(threads, dir.path())).join();
     let left: Vec<_> = std::fs::read_dir(dir.path()).unwrap().filter_map(|e| e.ok()).map(|e| e.file_name()).collect();
     assert!(left.iter().all(|f| f == "state"), "left behind: {left:?}");
     report
@@ -120,7 +120,7 @@ fn the_first_error_stops_everything_soon() {
     let nodes = r#""a": Count(rows: 1000000000000, splits: 4), "b": Pass(input: "a", vice: Error, at: 123456),
                    "c": Hold(input: "b", keyed: true), "d": Remember(input: "c", name: "error"),
                    "x": Count(rows: 10, forever: true), "y": Remember(input: "x", name: "error2")"#;
-    let running = begin(nodes, 2, dir.path());
+    let running = begin(nodes, options(2, dir.path()));
     let report = running.join();
     let error = report.error.unwrap();
     assert_eq!((report.status, error.node.as_str(), error.message.as_str()), (Status::Failed, "b", "no 123456s here"));
@@ -175,7 +175,7 @@ fn a_drained_run_balances_and_publishes_nothing() {
     let dir = tempfile::tempdir().unwrap();
     let nodes =
         r#""a": Count(rows: 1000, forever: true), "b": Pass(input: "a"), "c": Remember(input: "b", name: "drained")"#;
-    let running = begin(nodes, 2, dir.path());
+    let running = begin(nodes, options(2, dir.path()));
     let arrived = Instant::now();
     while seen("drained").rows < 1000 && arrived.elapsed() < Duration::from_secs(60) {
         std::thread::yield_now();
@@ -193,8 +193,8 @@ fn positions_carry_over_to_the_next_run() {
     let dir = tempfile::tempdir().unwrap();
     let nodes =
         |rows: u32| format!(r#""a": Count(rows: {rows}, position: true), "b": Remember(input: "a", name: "position")"#);
-    assert_eq!(begin(&nodes(100), 1, dir.path()).join().status, Status::Done);
-    assert_eq!(begin(&nodes(150), 1, dir.path()).join().status, Status::Done);
+    assert_eq!(begin(&nodes(100), options(1, dir.path())).join().status, Status::Done);
+    assert_eq!(begin(&nodes(150), options(1, dir.path())).join().status, Status::Done);
     assert_eq!(seen("position").values, (0..150).collect::<Vec<_>>());
 }
 
@@ -249,7 +249,7 @@ fn a_slow_sink_holds_its_source_back() {
     // 80 MB in batches of 0.8 MB, at a sink a hundred times slower than the source.
     let nodes = r#""a": Count(rows: 10000000, batch: 100000), "b": Remember(input: "a", name: "slow", single: true, slow: 300000),
                    "c": Hold(input: "a")  , "d": Remember(input: "c", name: "held")"#;
-    let running = begin(nodes, 2, dir.path());
+    let running = begin(nodes, Options { memory: 64 << 20, ..options(2, dir.path()) });
     let ledger = running.ledger().clone();
     let watcher = std::thread::spawn(move || {
         let mut most = 0;
@@ -265,4 +265,25 @@ fn a_slow_sink_holds_its_source_back() {
     assert_eq!(running.join().status, Status::Done);
     let most = watcher.join().unwrap();
     assert!(most <= 4 << 20, "{most} bytes were on their way, of a queue of 2 MiB and a batch at either end");
+}
+
+#[test]
+fn threads_that_the_memory_has_no_room_for_are_not_started_and_that_is_said() {
+    let nodes = r#""a": Count(rows: 1000, splits: 16), "b": Hold(input: "a", keyed: true), "c": Remember(input: "b", name: "room")"#;
+    let dir = tempfile::tempdir().unwrap();
+    let instances = |memory: u64| {
+        let report = begin(nodes, Options { memory, ..options(16, dir.path()) }).join();
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        (report.nodes[1].instances, report.warnings)
+    };
+    assert_eq!(instances(4 << 30), (16, vec![]));
+    let (fewer, warnings) = instances(512 << 20);
+    assert!((3..16).contains(&fewer), "{fewer}");
+    assert!(
+        warnings.len() == 1 && warnings[0].contains(&format!("{fewer} threads a stage instead of 16")),
+        "{warnings:?}"
+    );
+    let (least, warnings) = instances(16 << 20);
+    assert_eq!(least, 2);
+    assert!(warnings.len() == 2 && warnings[1].contains("more than the --memory of 16 MiB"), "{warnings:?}");
 }
