@@ -26,7 +26,7 @@ fn node(text: &str) -> NodeSpec {
 /// Runs `check` for every kind; says at the end which kinds are wrong, and how.
 #[track_caller]
 fn each(check: impl Fn(&dyn ErasedKind) -> Vec<String>) {
-    let catalogue = selvedge::catalogue();
+    let catalogue = selvedge::catalogue(Default::default());
     let found: Vec<String> = catalogue
         .kinds()
         .flat_map(|k| check(k).into_iter().map(|p| format!("{} ({:?}): {p}", k.name(), k.role())).collect::<Vec<_>>())
@@ -40,7 +40,7 @@ fn unless(good: bool, problem: &str) -> Option<String> {
 
 #[test]
 fn all_kinds_of_the_issue_are_there() {
-    let catalogue = selvedge::catalogue();
+    let catalogue = selvedge::catalogue(Default::default());
     let found: BTreeSet<(&str, Role)> = catalogue.kinds().map(|k| (k.name(), k.role())).collect();
     let sources = ["Files", "Table", "Generate"].map(|n| (n, Role::Source));
     let transforms = [
@@ -70,7 +70,7 @@ fn all_kinds_of_the_issue_are_there() {
 
 #[test]
 fn names_are_unique_and_read_like_kinds() {
-    let catalogue = selvedge::catalogue();
+    let catalogue = selvedge::catalogue(Default::default());
     let mut seen = BTreeSet::new();
     for kind in catalogue.kinds() {
         assert!(seen.insert((kind.name().to_string(), kind.role())), "two kinds are {:?} {}", kind.role(), kind.name());

@@ -6,5 +6,6 @@ mod catalogue;
 mod exit_codes;
 mod graphs;
 mod harness;
+mod plugins;
 mod stop;
 mod tidy;

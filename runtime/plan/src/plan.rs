@@ -167,9 +167,9 @@ fn lies_in(problem: &Problem, node: &NodeSpec) -> bool {
 fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Plan, Problems> {
     let mut problems = Problems::default();
     let broken = spec.nodes.iter().map(|n| errors.0.iter().any(|e| lies_in(e, n))).collect::<Vec<bool>>();
-    let Resolved { mut shells, ties, read, meant } = resolve(spec, catalogue, &broken, &mut problems);
-    let order = order(&shells, &ties, &mut problems);
     let connections = Profile(&spec.connections);
+    let Resolved { mut shells, ties, read, meant } = resolve(spec, catalogue, &connections, &broken, &mut problems);
+    let order = order(&shells, &ties, &mut problems);
 
     // By node and input port.
     let mut incoming: Vec<Vec<Vec<(usize, Edge)>>> = shells.iter().map(|s| vec![vec![]; s.input_ports.len()]).collect();
@@ -191,14 +191,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             }
             continue;
         };
-        let site = Site {
-            graph: &spec.name,
-            node: &shell.name,
-            span: shell.span,
-            base: &spec.nodes[n].base,
-            connections: &connections,
-        };
-        let result = guarded(|| config.build(&site, &inputs))
+        let result = guarded(|| config.build(&site(spec, &spec.nodes[n], &connections), &inputs))
             .unwrap_or_else(|panic| Err(mistake(&shell.kind, shell.span, &panic).into()))
             .and_then(|b| is_whole(shell, &inputs, b));
         let silent = matches!(&result, Err(p) if !p.has_errors());
@@ -252,6 +245,11 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
     let mut plan = Plan { name, about, profile, graph, warnings };
     plan.warnings.extend(unordered::warnings(&plan));
     Ok(plan)
+}
+
+/// Where a node of the spec stands.
+pub(crate) fn site<'a>(spec: &'a Spec, node: &'a NodeSpec, connections: &'a dyn Connections) -> Site<'a> {
+    Site { graph: &spec.name, node: &node.name, span: node.kind.span, base: &node.base, connections }
 }
 
 /// The schema of each input port; `None` where one is not known.

@@ -1,8 +1,8 @@
 //! Names to indices: kinds are looked up, configs typed, inputs tied to the ports they mean. No schema is known yet.
 
-use crate::plan::{guarded, mistake};
+use crate::plan::{guarded, mistake, site};
 use crate::{Catalogue, Edge};
-use selvedge_node::{ERRORS_PORT, ErasedConfig, Inputs, Ports, Problem, Problems, Role, Span};
+use selvedge_node::{Connections, ERRORS_PORT, ErasedConfig, Inputs, Ports, Problem, Problems, Role, Span};
 use selvedge_ron::similar;
 use selvedge_spec::{InputSpec, NodeSpec, Spec};
 use std::collections::{HashMap, HashSet};
@@ -46,12 +46,18 @@ pub(crate) struct Resolved {
 const SOMEWHERE: usize = usize::MAX;
 
 /// Nodes that are `broken` are there to be named, but nothing is known of them.
-pub(crate) fn resolve(spec: &Spec, catalogue: &Catalogue, broken: &[bool], problems: &mut Problems) -> Resolved {
+pub(crate) fn resolve(
+    spec: &Spec,
+    catalogue: &Catalogue,
+    connections: &dyn Connections,
+    broken: &[bool],
+    problems: &mut Problems,
+) -> Resolved {
     let mut shells = Vec::with_capacity(spec.nodes.len());
     let mut wanted = Vec::with_capacity(spec.nodes.len());
     for (node, broken) in spec.nodes.iter().zip(broken) {
         let catalogue = (!broken).then_some(catalogue);
-        let (shell, inputs) = shell(node, catalogue, problems);
+        let (shell, inputs) = shell(spec, node, catalogue, connections, problems);
         shells.push(shell);
         wanted.push(inputs);
     }
@@ -90,7 +96,13 @@ pub(crate) fn resolve(spec: &Spec, catalogue: &Catalogue, broken: &[bool], probl
 }
 
 /// A node's kind and config, and the inputs that it wants, where they are to be looked at. Without a catalogue only its name.
-fn shell(node: &NodeSpec, catalogue: Option<&Catalogue>, problems: &mut Problems) -> (Shell, Option<Inputs>) {
+fn shell(
+    spec: &Spec,
+    node: &NodeSpec,
+    catalogue: Option<&Catalogue>,
+    connections: &dyn Connections,
+    problems: &mut Problems,
+) -> (Shell, Option<Inputs>) {
     let has_input = !node.inputs.is_empty();
     let mut shell = Shell {
         name: node.name.value.clone(),
@@ -108,8 +120,12 @@ fn shell(node: &NodeSpec, catalogue: Option<&Catalogue>, problems: &mut Problems
         return (shell, None);
     };
     shell.role = kind.role();
-    let parsed = guarded(|| kind.parse(&node.body).map(|config| (config.ports(), config)));
-    let parsed = parsed.unwrap_or_else(|panic| Err(mistake(&node.kind, node.kind.span, &panic)));
+    let parsed = guarded(|| {
+        let config = kind.parse(&node.body)?;
+        let ports = config.ports(&site(spec, node, connections))?;
+        Ok::<_, Problems>((ports, config))
+    });
+    let parsed = parsed.unwrap_or_else(|panic| Err(mistake(&node.kind, node.kind.span, &panic).into()));
     let (ports, config) = problems.take(parsed).unzip();
     if let (false, Some(input)) = (fits, node.inputs.first()) {
         let problem = Problem::error(input.node.span, format!("`{}` is a source and takes no input", node.kind));
@@ -123,6 +139,9 @@ fn shell(node: &NodeSpec, catalogue: Option<&Catalogue>, problems: &mut Problems
         problems.push(problem.help(format!("add `{example}`")));
     }
     let (Some(config), Some(Ports { inputs, outputs })) = (config, ports) else { return (shell, None) };
+    if shell.role == Role::Transform && outputs.is_empty() {
+        shell.role = Role::Sink;
+    }
     shell.output_ports = outputs;
     shell.shaped = true;
     // A source with an input it must not have is still built: what follows it can then be checked as well.

@@ -2,7 +2,7 @@
 
 use selvedge_plan::Catalogue;
 
-pub fn catalogue() -> Catalogue {
+pub fn catalogue(plugins: selvedge_wasm::Settings) -> Catalogue {
     let lists = [
         selvedge_sources::kinds(),
         selvedge_generate::kinds(),
@@ -11,6 +11,7 @@ pub fn catalogue() -> Catalogue {
         selvedge_keyed::kinds(),
         selvedge_sql::kinds(),
         selvedge_sinks::kinds(),
+        selvedge_wasm::kinds(plugins),
     ];
     Catalogue::new(lists.into_iter().flatten().collect())
 }

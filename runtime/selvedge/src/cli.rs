@@ -1,6 +1,7 @@
 //! The words of the command line.
 
 use clap::{Args, Parser, Subcommand, ValueEnum};
+use selvedge_wasm::Limits;
 use std::path::PathBuf;
 
 /// Dataflow graphs on Arrow batches, checked before they run, every row accounted for after.
@@ -28,8 +29,66 @@ pub enum Command {
     Why(Why),
     /// Write sample data of a retail shape
     Gen(Gen),
+    /// Work with plugins
+    #[command(subcommand)]
+    Plugin(Plugin),
     /// Print a completion script for a shell
     Completions { shell: clap_complete::Shell },
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Plugin {
+    /// Make a folder with a plugin in Rust that builds, tests and runs, to be changed
+    New(New),
+    /// Build the plugin of a folder into a component, and check it
+    Build(Build),
+    /// Print what a component says of itself: role, settings, what it would like to be granted
+    Inspect(Inspect),
+}
+
+#[derive(Debug, Args)]
+pub struct New {
+    /// The folder to make; its name is the plugin's, as in size_normalizer
+    #[arg(value_name = "FOLDER")]
+    pub folder: PathBuf,
+}
+
+#[derive(Debug, Args)]
+pub struct Build {
+    #[arg(value_name = "FOLDER", default_value = ".")]
+    pub folder: PathBuf,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
+}
+
+#[derive(Debug, Args)]
+pub struct Inspect {
+    #[arg(value_name = "FILE")]
+    pub file: PathBuf,
+    #[arg(long)]
+    pub json: bool,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
+}
+
+/// What the operator says about plugins.
+#[derive(Debug, Args, Clone)]
+pub struct Sandbox {
+    /// The most that a graph may let a plugin take, as in memory_mib=64,call_seconds=5
+    #[arg(long, env = "SELVEDGE_PLUGIN_CAPS", value_name = "LIMIT=N,…")]
+    pub plugin_caps: Option<Limits>,
+    /// Where compiled plugins are kept [default: selvedge/plugins in the user's cache folder]
+    #[arg(long, env = "SELVEDGE_PLUGIN_CACHE", value_name = "DIR")]
+    pub plugin_cache: Option<PathBuf>,
+}
+
+impl Sandbox {
+    pub fn settings(&self) -> selvedge_wasm::Settings {
+        selvedge_wasm::Settings {
+            cache: self.plugin_cache.clone().or_else(selvedge_wasm::default_cache),
+            caps: self.plugin_caps.unwrap_or_default(),
+        }
+    }
 }
 
 #[derive(Debug, Args, Clone)]
@@ -43,6 +102,8 @@ pub struct Source {
     /// Connections file, instead of the connections.ron beside or above the graph
     #[arg(long, value_name = "FILE")]
     pub connections: Option<PathBuf>,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
 }
 
 #[derive(Debug, Args)]

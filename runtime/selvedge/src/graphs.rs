@@ -65,7 +65,7 @@ pub fn check(path: &Path, source: &Source) -> Checked {
         ..selvedge_spec::Options::from_env()
     };
     let loaded = selvedge_spec::load_partly(&Os, path, &options);
-    let plan = selvedge_plan::plan_loaded(&loaded, &catalogue());
+    let plan = selvedge_plan::plan_loaded(&loaded, &catalogue(source.sandbox.settings()));
     let warnings = plan.as_ref().map(|p| p.warnings.clone()).unwrap_or_default();
     Checked { plan, warnings, sources: loaded.sources }
 }

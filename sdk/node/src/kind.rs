@@ -112,7 +112,8 @@ pub struct Built {
 }
 
 impl Built {
-    fn new(outputs: Vec<SchemaRef>, work: Work) -> Built {
+    /// For work whose role is only known here, as a plugin's is.
+    pub fn new(outputs: Vec<SchemaRef>, work: Work) -> Built {
         Built {
             outputs,
             partitioning: Partitioning::Any,
@@ -271,7 +272,8 @@ pub trait ErasedKind: Send + Sync {
 
 /// A typed config that has forgotten its type.
 pub trait ErasedConfig: Send {
-    fn ports(&self) -> Ports;
+    /// A plugin has to be found and asked; it tells its role by its ports.
+    fn ports(&self, site: &Site) -> std::result::Result<Ports, Problems>;
     fn build(self: Box<Self>, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems>;
 }
 
@@ -309,8 +311,8 @@ impl<K: Kind> ErasedKind for Erased<K> {
 }
 
 impl<K: Kind> ErasedConfig for Config<K> {
-    fn ports(&self) -> Ports {
-        K::ports(&self.0)
+    fn ports(&self, _: &Site) -> std::result::Result<Ports, Problems> {
+        Ok(K::ports(&self.0))
     }
     fn build(self: Box<Self>, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         K::build(self.0, site, inputs)

@@ -29,7 +29,7 @@ pub fn generate(args: &Gen) -> u8 {
     let path = Path::new("/gen/graph.ron");
     let files = BTreeMap::from([(path.to_path_buf(), graph), ("/gen/connections.ron".into(), connections(&out))]);
     let (sources, spec, _) = selvedge_spec::load(&files, path, &SpecOptions::default());
-    let plan = match spec.and_then(|spec| selvedge_plan::plan(&spec, &crate::catalogue())) {
+    let plan = match spec.and_then(|spec| selvedge_plan::plan(&spec, &crate::catalogue(Default::default()))) {
         Ok(plan) => plan,
         Err(problems) => {
             screen::error(selvedge_spec::render_short(&problems.0, &sources).trim_end());

@@ -5,6 +5,7 @@ mod completions;
 mod r#gen;
 mod nodes;
 mod plan;
+mod plugin;
 mod run;
 mod why;
 
@@ -21,6 +22,7 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Plan(args) => plan::plan(&args),
         Command::Nodes(args) => nodes::nodes(&args),
         Command::Why(args) => why::why(&args),
+        Command::Plugin(command) => plugin::plugin(&command),
         Command::Gen(args) => r#gen::generate(&args),
         Command::Completions { shell } => completions::completions(shell),
     }

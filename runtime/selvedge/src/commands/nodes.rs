@@ -8,7 +8,7 @@ use selvedge_node::ErasedKind;
 use serde_json::{Value, json};
 
 pub fn nodes(args: &Nodes) -> u8 {
-    let catalogue = catalogue();
+    let catalogue = catalogue(Default::default());
     let kinds: Vec<&dyn ErasedKind> = match &args.name {
         None => catalogue.kinds().collect(),
         Some(name) => catalogue.kinds().filter(|k| k.name().eq_ignore_ascii_case(name)).collect(),

@@ -1,0 +1,96 @@
+//! A plugin as a source: an instance for each split that is open.
+
+use crate::bindings::exports::selvedge::plugin::source_node;
+use crate::bindings::selvedge::plugin::types;
+use crate::effects::replay;
+use crate::instance::{Instance, Setup, Trouble};
+use selvedge_node::{Next, Out, Positions, Reader, Result, Source, Split, Task};
+use std::sync::Arc;
+use std::time::Duration;
+
+pub struct PluginSource {
+    setup: Arc<Setup>,
+    file: String,
+    config: String,
+}
+
+impl PluginSource {
+    pub fn new(setup: Arc<Setup>, file: String, config: String) -> PluginSource {
+        PluginSource { setup, file, config }
+    }
+}
+
+impl Source for PluginSource {
+    fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        let known: Vec<(&str, &str)> = from.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
+        let found = Instance::new(&self.setup)
+            .and_then(|mut i| i.source("splits", |g, s| g.call_splits(s, &self.config, &known)))
+            .map_err(|t| t.error.context(&self.file))?;
+        let split = |name: String| {
+            let position = from.get(&name).cloned();
+            let (setup, file, config) = (self.setup.clone(), self.file.clone(), self.config.clone());
+            Box::new(PluginSplit { setup, file, config, name, position }) as Box<dyn Split>
+        };
+        Ok(found.into_iter().map(split).collect())
+    }
+}
+
+struct PluginSplit {
+    setup: Arc<Setup>,
+    file: String,
+    config: String,
+    name: String,
+    position: Option<String>,
+}
+
+impl Split for PluginSplit {
+    fn name(&self) -> String {
+        self.name.clone()
+    }
+
+    fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
+        let told = types::Task {
+            graph: "",
+            node: &task.node,
+            run: &task.run,
+            instance: task.instance as u32,
+            instances: task.instances as u32,
+        };
+        let opened = Instance::new(&self.setup).and_then(|mut instance| {
+            let position = self.position.as_deref();
+            instance.source("open", |g, s| g.call_open(s, &self.config, told, &self.name, position))?;
+            Ok(instance)
+        });
+        let instance = opened.map_err(|t| t.error.context(&self.file))?;
+        Ok(Box::new(PluginReader { instance, file: self.file, position: self.position }))
+    }
+}
+
+struct PluginReader {
+    instance: Instance,
+    file: String,
+    position: Option<String>,
+}
+
+impl PluginReader {
+    fn next(&mut self, out: &mut dyn Out) -> std::result::Result<Result<Next>, Trouble> {
+        let next = self.instance.source("read", |g, s| g.call_read(s))?;
+        let effects = self.instance.effects(true)?;
+        self.position = self.instance.source("position", |g, s| g.call_position(s))?;
+        Ok(replay(effects, None, out).map(|()| match next {
+            source_node::Next::More => Next::More,
+            source_node::Next::Idle(ms) => Next::Idle(Duration::from_millis(ms)),
+            source_node::Next::Done => Next::Done,
+        }))
+    }
+}
+
+impl Reader for PluginReader {
+    fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
+        let next = self.next(out);
+        next.map_err(|t| t.error.context(&self.file))?
+    }
+    fn position(&self) -> Option<String> {
+        self.position.clone()
+    }
+}

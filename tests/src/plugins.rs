@@ -1,0 +1,250 @@
+//! Plugins in real runs: what a good one does, and that a bad one hurts nobody but itself.
+
+use crate::harness::{Place, Ran, json, top};
+use serde_json::Value;
+
+/// A graph of 100 rows, `n` from 0 to 99, through the plugin `evil`, beside another branch that must not be harmed.
+fn evil(crime: &str, at: &str, more: &str) -> Place {
+    let place = Place::with(&format!(
+        r#"Graph(name: "evil", nodes: {{
+            "rows": Files(path: "in/*", format: Csv(), schema: {{ "n": Int64 }}),
+            "evil": Plugin(input: "rows", path: "evil.wasm", config: (crime: "{crime}", at: "{at}"), {more}),
+            "out": Files(input: "evil", path: "out", format: Csv()),
+            "bad": Files(input: "evil.errors", path: "bad", format: Ndjson()),
+            "other": Files(input: "rows", path: "other", format: Csv()),
+        }})"#
+    ));
+    let rows: String = (0..100).map(|n| format!("{n}\n")).collect();
+    place.write("in/rows.csv", format!("n\n{rows}"));
+    std::fs::copy(top().join("plugins/evil.wasm"), place.path("evil.wasm")).unwrap();
+    place
+}
+
+impl Place {
+    fn with_plugins(&self, words: &[&str]) -> Ran {
+        // Compiled once for all tests of this process.
+        let cache = std::env::temp_dir().join(format!("selvedge-tests-plugins-{}", std::process::id()));
+        self.start_with(words, |c| _ = c.env("SELVEDGE_PLUGIN_CACHE", &cache)).wait()
+    }
+
+    fn run_plugins(&self) -> Ran {
+        self.with_plugins(&["run", "graph.ron", "--report", "run.json", "--quiet", "--threads", "2"])
+    }
+
+    fn report(&self) -> Value {
+        json(&self.path("run.json"))
+    }
+}
+
+/// The run fails, with these words and the plugin's name, and publishes nothing.
+#[track_caller]
+fn fails(crime: &str, at: &str, more: &str, words: &str) {
+    let place = evil(crime, at, more);
+    let ran = place.run_plugins();
+    assert_eq!(ran.code, Some(1), "{crime} at {at}: {}", ran.stderr);
+    let error = place.report()["error"].clone();
+    let message = error["message"].as_str().unwrap();
+    assert!(message.starts_with("evil.wasm: ") && message.contains(words), "{crime} at {at}: {error}");
+    assert_eq!(error["node"], "evil");
+    place.nothing_published();
+}
+
+/// The guilty row alone goes to `errors`, with this code; all others arrive.
+#[track_caller]
+fn one_row_is_rejected(crime: &str, at: &str, more: &str, code: &str) {
+    let place = evil(crime, at, &format!("on_error: Reject, {more}"));
+    place.run_plugins().code(0);
+    let bad = place.published("bad");
+    assert_eq!(bad.len(), 1, "{crime}: {bad:?}");
+    let bad: Value = serde_json::from_str(&bad[0]).unwrap();
+    assert_eq!((&bad["errorCode"], &bad["rawData"]), (&Value::from(code), &Value::from(r#"{"n":13}"#)), "{crime}");
+    let rows = |folder: &str| place.published(folder).iter().filter(|l| *l != "n").count();
+    assert_eq!((rows("out"), rows("other")), (99, 100), "{crime}");
+}
+
+#[test]
+fn a_plugin_that_behaves_is_a_node_like_any_other() {
+    let place = evil("none", "", "");
+    place.run_plugins().code(0);
+    let node = place.report()["nodes"].as_array().unwrap().iter().find(|n| n["name"] == "evil").unwrap().clone();
+    assert_eq!(
+        (&node["kind"], &node["inputs"][0]["rows"], &node["outputs"][0]["rows"]),
+        (&"Plugin".into(), &100.into(), &100.into())
+    );
+}
+
+#[test]
+fn what_ends_a_call_is_named() {
+    let fast = "limits: (call_seconds: 1, memory_mib: 16)";
+    for (crime, words) in [
+        ("loop", "`process` was ended: it took longer than 1 s (call_seconds)"),
+        ("sleep", "`process` was ended: it took longer than 1 s (call_seconds)"),
+        ("trap", "the plugin panicked in `process`"),
+        ("memory", "`process` was ended: the plugin needs more than 16 MiB of memory (memory_mib)"),
+        ("stack", "in `process`"),
+        ("segfault", "in `process`: out of bounds memory access"),
+    ] {
+        fails(crime, "process", fast, words);
+    }
+    fails("endless", "", "limits: (output_mib: 1)", "one call put out more than 1 MiB (output_mib)");
+    fails("huge", "", "", "one call put out more than 128 MiB (output_mib)");
+    fails("loop", "finish", fast, "`finish` was ended");
+    fails("loop", "open", fast, "`open` was ended");
+}
+
+#[test]
+fn state_is_bounded_too() {
+    // Enough batches that the state is saved between them.
+    let place = evil("state", "", "on_error: Reject, limits: (state_mib: 1)");
+    place.write("in/rows.csv", format!("n\n{}", "7\n".repeat(1_500_000)));
+    assert_eq!(place.run_plugins().code, Some(1));
+    let message = place.report()["error"]["message"].as_str().unwrap().to_string();
+    assert!(message.contains("`save` gave 104857600 bytes of state; the limit is 1 MiB (state_mib)"), "{message}");
+}
+
+#[test]
+fn what_is_no_sound_arrow_is_refused() {
+    for (crime, words) in [
+        ("short", "column `n`"),
+        ("count", "0 nulls where 5 were announced"),
+        ("nulls", "a column that the schema says has none"),
+        ("buffers", "0 buffers, but Int64 has 2"),
+        ("more", "more arrays than its type has"),
+        ("length", "values where"),
+        ("utf8", "tf-8"),
+        ("offsets", "column `n`"),
+        ("port", "rows sent on port 9, but there are 1"),
+        ("column", "input column 9"),
+        ("columns", "0 columns, but the schema has 1"),
+        ("filter", "a bitmap of 0 bytes"),
+        ("take", "row 4294967295 of a batch"),
+        ("reject", "row 4294967295 of a batch"),
+    ] {
+        fails(crime, "", "", words);
+    }
+}
+
+#[test]
+fn rows_that_do_not_add_up_are_the_plugins_fault() {
+    fails("lose", "", "", "the plugin breaks the row law");
+    fails("double", "", "", "the plugin breaks the row law");
+}
+
+#[test]
+fn the_guilty_row_alone_is_rejected() {
+    one_row_is_rejected("trap", "process", "", "plugin.trap");
+    one_row_is_rejected("error", "", "", "plugin.error");
+    one_row_is_rejected("short", "", "", "plugin.output");
+    one_row_is_rejected("lose", "", "", "plugin.rows");
+    one_row_is_rejected("memory", "process", "limits: (memory_mib: 16)", "plugin.memory");
+}
+
+#[test]
+fn a_plugin_that_keeps_trapping_is_given_up() {
+    let place = evil("trap", "process", "on_error: Reject, limits: (faults: 3)");
+    place.write("in/rows.csv", format!("n\n{}", "13\n".repeat(10)));
+    assert_eq!(place.run_plugins().code, Some(1));
+    let message = place.report()["error"]["message"].as_str().unwrap().to_string();
+    assert!(message.starts_with("after 3 faults before it (faults): evil.wasm: the plugin panicked"), "{message}");
+}
+
+#[test]
+fn floods_and_leaks_are_contained() {
+    for (crime, at) in [("log", "process"), ("reasons", ""), ("leak", "")] {
+        let place = evil(crime, at, "limits: (memory_mib: 16)");
+        let ran = place.run_plugins().code(0);
+        assert!(ran.stderr.lines().count() < 1000 && !ran.stderr.contains('\u{1b}'), "{crime}: {}", ran.stderr.len());
+    }
+}
+
+#[test]
+fn lies_while_planning_are_problems_with_a_place() {
+    let limits = "limits: (call_seconds: 1)";
+    for (crime, at, words) in [
+        ("type", "", "its output schema is wrong: column `n`"),
+        ("zero", "", "its output schema is wrong: column `n`"),
+        ("orphan", "", "its output schema is wrong: column `n`"),
+        ("twice", "", "two columns named `n`"),
+        ("reads", "", "are not columns of its input"),
+        ("ports", "", "it has 1 output ports, but gives 0 schemas"),
+        ("loop", "describe", "`describe` was ended: it took longer than 1 s"),
+        ("trap", "output-schema", "the plugin panicked in `output-schema`"),
+    ] {
+        let ran = evil(crime, at, limits).with_plugins(&["check", "graph.ron", "--short"]);
+        assert_eq!(ran.code, Some(2), "{crime}");
+        assert!(ran.stderr.contains("graph.ron:3:") && ran.stderr.contains(words), "{crime}: {}", ran.stderr);
+    }
+}
+
+#[test]
+fn what_is_no_plugin_is_said_to_be_none() {
+    let whole = std::fs::read(top().join("plugins/evil.wasm")).unwrap();
+    let newer: Vec<u8> = {
+        // The contract's version stands in the names of its interfaces.
+        let mut bytes = whole.clone();
+        let old = b"-node@0.1.0";
+        let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|i| bytes[*i..].starts_with(old)).collect();
+        places.into_iter().for_each(|i| bytes[i + 8] = b'9');
+        bytes
+    };
+    let noise: Vec<u8> = (0..10_000u32).map(|i| (i.wrapping_mul(2_654_435_761) >> 24) as u8).collect();
+    for (bytes, words) in [
+        (b"".to_vec(), "this is not WebAssembly"),
+        (noise, "this is not WebAssembly"),
+        (whole[..whole.len() / 2].to_vec(), "is not a sound WebAssembly component"),
+        (b"\0asm\x0d\0\x01\0".to_vec(), "this component is no plugin: it exports nothing"),
+        (newer, "version 0.9.0 of the contract"),
+    ] {
+        let place = evil("none", "", "");
+        place.write("evil.wasm", bytes);
+        let ran = place.with_plugins(&["check", "graph.ron", "--short"]).code(2);
+        assert!(ran.stderr.contains("graph.ron:3:") && ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    let place = evil("none", "", &format!("sha256: \"{}\"", "0".repeat(64)));
+    let ran = place.with_plugins(&["check", "graph.ron", "--short"]).code(2);
+    assert!(ran.stderr.contains("is another file: its SHA-256 is"), "{}", ran.stderr);
+}
+
+#[test]
+fn an_operator_caps_what_a_graph_may_give() {
+    let place = evil("none", "", "limits: (memory_mib: 65)");
+    let ran = place.with_plugins(&["check", "graph.ron", "--short", "--plugin-caps", "memory_mib=64"]).code(2);
+    assert!(ran.stderr.contains("`memory_mib` is 65, but this machine's operator allows 64"), "{}", ran.stderr);
+}
+
+#[test]
+fn upcs_are_checked_by_a_plugin() {
+    let place = Place::with(
+        r#"Graph(name: "upc", nodes: {
+            "rows": Files(path: "in.csv", format: Csv(), schema: { "upc": Utf8, "units": Int64 }),
+            "checked": Plugin(input: "rows", path: "upc_check.wasm", config: (column: "upc", output: "gtin")),
+            "out": Files(input: "checked", path: "out", format: Csv()),
+            "bad": Files(input: "checked.errors", path: "bad", format: Ndjson()),
+        })"#,
+    );
+    place.write("in.csv", "upc,units\n036000291452,3\n36000291452,4\n036000291453,5\n,6\n");
+    std::fs::copy(top().join("plugins/upc_check.wasm"), place.path("upc_check.wasm")).unwrap();
+    place.run_plugins().code(0);
+    assert_eq!(
+        place.published("out"),
+        [",6,", "036000291452,3,00036000291452", "36000291452,4,00036000291452", "upc,units,gtin"]
+    );
+    let bad: Value = serde_json::from_str(&place.published("bad")[0]).unwrap();
+    assert_eq!(
+        (&bad["errorCode"], &bad["rawData"]),
+        (&"upc.check_digit".into(), &r#"{"upc":"036000291453","units":5}"#.into())
+    );
+    let ran = place.with_plugins(&["plan", "graph.ron"]).code(0);
+    assert!(
+        ran.stdout.contains("transform upc_check.wasm") && ran.stdout.contains("granted: nothing"),
+        "{}",
+        ran.stdout
+    );
+
+    place.write(
+        "graph.ron",
+        std::fs::read_to_string(place.path("graph.ron")).unwrap().replace("column: \"upc\"", "column: \"ucp\""),
+    );
+    let ran = place.with_plugins(&["check", "graph.ron", "--short"]).code(2);
+    assert!(ran.stderr.contains("graph.ron:3:87: error: upc_check.wasm: no column named `ucp`"), "{}", ran.stderr);
+}
