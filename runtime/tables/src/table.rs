@@ -1,6 +1,6 @@
 //! `Table`: rows of a database table or query, whole, in parallel key ranges, or only what is new since the last run.
 
-use crate::driver::{Bookmark, Driver, Range, Relation, Select, connect};
+use crate::driver::{Bookmark, Described, Driver, Range, Relation, Select, connect};
 use selvedge_node::prelude::*;
 use selvedge_node::{Fields, Positions, Source, Split};
 
@@ -13,7 +13,7 @@ pub struct Config {
     connection: Spanned<String>,
     /// A table or view. Either this or `query`.
     table: Option<Spanned<String>>,
-    /// One SELECT, run as it is. Either this or `table`.
+    /// One SELECT, run as it is; no two of its columns may have the same name. Either this or `table`.
     query: Option<Spanned<String>>,
     /// Columns to read, in this order; all unless told.
     columns: Option<Vec<Column>>,
@@ -36,7 +36,8 @@ impl Kind for Table {
 
 **Types** are those that the database declares: INTEGER and BIGINT are Int64, SMALLINT Int16, REAL and DOUBLE Float64, DECIMAL(p,s)
 Decimal, TEXT and VARCHAR Utf8, DATE Date, TIMESTAMP and DATETIME timestamps without a zone in microseconds, TIMESTAMPTZ in UTC, BOOLEAN
-Boolean, BLOB Binary. A column or expression without a declaration has the type of its first 1,000 rows. `schema` overrides.
+Boolean, BLOB Binary. A column or expression without a declaration has the type of its first 1,000 rows. `schema` overrides, and is
+needed where a query works too long for a plan before it gives rows.
 What `Warehouse` wrote is read back with the same types and values.
 
 SQLite types each cell by itself. A cell that does not fit its column sends its row to `errors`. What fits: whole reals in integers,
@@ -50,7 +51,7 @@ a column that only grows, such as a change number or a fine timestamp. Rows whos
 **Parallel.** With `partition_by`, the range from its smallest to its largest integer is cut into `partitions` equal parts, each read
 by its own connection: rows that others change meanwhile may be seen twice or not at all. Cannot be combined with `bookmark`.
 
-Rejected rows: `table.type` (a cell does not fit its column)."#;
+Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at most 64 KiB of each cell)."#;
     const EXAMPLE: &'static str = r#"Table(connection: "retail_db", table: "inventory", bookmark: "updated_at")"#;
     type Config = Config;
 
@@ -76,11 +77,17 @@ Rejected rows: `table.type` (a cell does not fit its column)."#;
                 return Err(problems);
             }
         }
-        let Some(described) = problems.take(driver.describe(&relation).map_err(|e| told(span, &e))) else {
+        let typed = |column: &str| config.schema.0.iter().any(|(name, _)| name.as_str() == column);
+        let Some(described) = problems.take(driver.describe(&relation, &typed).map_err(|e| told(span, &e))) else {
             return Err(problems);
         };
+        for Described { name, .. } in described.iter().filter(|d| d.ty.is_none() && !typed(&d.name)) {
+            let text = format!("no row came soon enough to tell the type of column `{name}`");
+            problems.push(Problem::error(span, text).help(format!("say it: schema: {{\"{name}\": Int64}}")));
+        }
 
-        let mut fields: Vec<Field> = described.iter().map(|d| Field::new(&d.name, d.ty.clone(), true)).collect();
+        let field = |d: &Described| Field::new(&d.name, d.ty.clone().unwrap_or(DataType::Utf8), true);
+        let mut fields: Vec<Field> = described.iter().map(field).collect();
         let there = Schema::new(fields.clone());
         for (name, ty) in &config.schema.0 {
             match (problems.take(column(&there, name)), ty.arrow()) {
@@ -259,7 +266,7 @@ impl Split for Part {
 mod tests {
     use super::*;
     use rusqlite::Connection;
-    use selvedge_node::{Memory, Next, Work};
+    use selvedge_node::{Memory, Next, Reader, Work};
     use selvedge_testkit::{Case, Recorder};
     use std::path::Path;
 
@@ -317,6 +324,19 @@ mod tests {
     }
 
     #[test]
+    fn names_that_differ_in_case_are_kept() {
+        let dir = database(STOCK);
+        let query = "query: \"with s as (select id, sku from inventory) select id as a, 10 - id as A, sku from s where id <> 2\"";
+        let whole = "a:Int64 | A:Int64 | sku\n1 | 9 | a\n3 | 7 | c";
+        case(dir.path(), query).run().expect_in_order(whole);
+        case(dir.path(), &format!("{query}, bookmark: \"A\""))
+            .run()
+            .expect_in_order("a:Int64 | A:Int64 | sku\n3 | 7 | c\n1 | 9 | a");
+        case(dir.path(), &format!("{query}, partition_by: \"A\"")).run().expect(whole);
+        case(dir.path(), &format!("{query}, columns: [\"A\"]")).run().expect("A:Int64\n9\n7");
+    }
+
+    #[test]
     fn a_cell_that_does_not_fit_rejects_its_row() {
         let dir = database(
             "CREATE TABLE t (i INTEGER, d DATE, p DECIMAL(4,2), b BOOLEAN, s TEXT);
@@ -356,8 +376,21 @@ mod tests {
             &["no column named `skuu`", "did you mean `qty`", "did you mean `at`", "did you mean `price`"],
         );
         check("query: \"selec 1\"", &["the query does not run"]);
-        check("query: \"select 1 as a, 2 as a\", columns: [\"a\", \"a\"]", &["column `a` is named twice"]);
+        check("query: \"select 1 as a, 2 as b\", columns: [\"a\", \"a\"]", &["column `a` is named twice"]);
         check("query: \"select 1; drop table inventory\"", &["the query does not run"]);
+        check("query: \"delete from inventory\"", &["the query does not run"]);
+        check(
+            "query: \"select id as a, sku as b, qty as a from inventory\"",
+            &["two columns of the query are named `a` (give each a name of its own"],
+        );
+        check(
+            "query: \"select id from inventory where sku = ?\"",
+            &["the parameter `?` of the query has no value (write the value itself, or a parameter of the graph"],
+        );
+        check(
+            "query: \"select id from inventory where sku = :sku or qty = @qty\"",
+            &["the parameters `:sku`, `@qty` of the query have no value"],
+        );
         check("table: \"inventory\", partition_by: \"sku\"", &["column `sku` must be an integer, but is Utf8"]);
         check("table: \"inventory\", bookmark: \"x\"", &["does not grow"]);
         check("partitions: 2", &["table or query is needed", "partitions without partition_by"]);
@@ -420,6 +453,92 @@ mod tests {
         (ids.collect(), positions)
     }
 
+    fn reader(case: &Case<Table>) -> Box<dyn Reader> {
+        let mut splits = source(case).splits(&Positions::new()).unwrap();
+        splits.remove(0).open(&task(8192)).unwrap()
+    }
+
+    /// A statement that adds so many rows of this to `t`.
+    fn add(rows: usize, row: &str) -> String {
+        let numbers = format!("n (i) AS (VALUES (1) UNION ALL SELECT i + 1 FROM n LIMIT {rows})");
+        format!("INSERT INTO t WITH RECURSIVE {numbers} SELECT {row} FROM n;")
+    }
+
+    #[test]
+    fn batches_are_cut_by_bytes() {
+        let dir = database(&format!("CREATE TABLE t (x BLOB, y TEXT); {}", add(10, "zeroblob(3 << 20), 'y'")));
+        let mut out = Recorder::default();
+        let mut reader = reader(&case(dir.path(), "table: \"t\""));
+        while reader.read(&mut out).unwrap() == Next::More {}
+        let rows: Vec<usize> = out.sent[&0].iter().map(|b| b.num_rows()).collect();
+        assert_eq!(rows, [1; 10]);
+    }
+
+    #[test]
+    fn refused_rows_are_told_in_part_and_a_few_at_a_time() {
+        let rows = [add(4, "zeroblob(20 << 20)"), add(100, "zeroblob(1 << 17)")].concat();
+        let dir = database(&format!("CREATE TABLE t (i INTEGER); {rows}"));
+        let mut out = Recorder::default();
+        let mut reader = reader(&case(dir.path(), "table: \"t\""));
+        assert_eq!(reader.read(&mut out).unwrap(), Next::More);
+        assert_eq!(out.rejected.len(), 8, "an eighth of the bytes of a batch each");
+        let Rejection { message, raw, .. } = &out.rejected[0];
+        assert_eq!(message, "column `i` is Int64, but holds a blob of 20971520 bytes");
+        assert_eq!(*raw, format!("{{\"i\":\"{}…\"}}", "00".repeat(64 << 10)));
+    }
+
+    /// The way out of a run that has been told to stop.
+    #[derive(Default)]
+    struct Stopping(Recorder);
+
+    impl Out for Stopping {
+        fn send(&mut self, port: usize, batch: RecordBatch) -> Result<()> {
+            self.0.send(port, batch)
+        }
+        fn drop_rows(&mut self, reason: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+            self.0.drop_rows(reason, count, samples);
+        }
+        fn altered(&mut self, what: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
+            self.0.altered(what, count, samples);
+        }
+        fn reject(&mut self, rejection: Rejection) -> Result<()> {
+            self.0.reject(rejection)
+        }
+        fn absorb(&mut self, reason: &str, rows: u64) {
+            self.0.absorb(reason, rows);
+        }
+        fn create(&mut self, reason: &str, rows: u64) {
+            self.0.create(reason, rows);
+        }
+        fn stopping(&self) -> bool {
+            true
+        }
+    }
+
+    #[test]
+    fn a_query_that_never_ends_is_planned_and_stopped() {
+        let dir = database(STOCK);
+        let endless =
+            "with recursive t as (select 1 x union all select x + 1 from t where x > 0) select x from t where x < 3";
+        let few = case(dir.path(), &format!("query: \"{endless} limit 2\""));
+        few.run().expect("x:Int64\n1\n2");
+        // Two rows tell the type, and then no more come.
+        let query = format!("query: \"{endless}\"");
+        let mut out = Stopping::default();
+        let mut stopped = reader(&case(dir.path(), &query));
+        assert_eq!(stopped.read(&mut out).unwrap(), Next::More);
+        assert_eq!(out.0.rows_sent(), 2, "what was read before goes on");
+        out.0.check_law(0);
+        assert!(stopped.read(&mut out).unwrap_err().is_stopped(), "it does not start anew");
+        // No row tells the type.
+        let query = query.replace("x < 3", "x < 0");
+        assert_eq!(
+            case(dir.path(), &query).problems(),
+            "no row came soon enough to tell the type of column `x` (say it: schema: {\"x\": Int64})"
+        );
+        assert_eq!(case(dir.path(), &format!("{query}, schema: {{\"x\": Int64}}")).problems(), "");
+    }
+
     #[test]
     fn only_rows_above_the_bookmark_are_read_again() {
         let dir = database(STOCK);
@@ -433,6 +552,15 @@ mod tests {
         change(dir.path(), "INSERT INTO inventory (id, at) VALUES (4, '2024-03-02'), (5, null), (6, '2024-01-01')");
         let (ids, _) = read(&case, &positions, 100, 100);
         assert_eq!(ids, [4]);
+    }
+
+    #[test]
+    fn a_table_of_all_columns_that_sqlite_can_have_is_read_by_one_of_them() {
+        let columns: Vec<String> = (0..2000).map(|i| format!("c{i} INTEGER")).collect();
+        let dir = database(&format!("CREATE TABLE t ({}); INSERT INTO t (c7) VALUES (2), (1)", columns.join(", ")));
+        let done = case(dir.path(), "table: \"t\", bookmark: \"c7\"").run();
+        assert_eq!(done.rows(0).num_rows(), 2);
+        assert_eq!(done.rows(0).num_columns(), 2000);
     }
 
     #[test]
