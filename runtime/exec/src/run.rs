@@ -129,7 +129,7 @@ fn begin(
             "the process itself needs about {} MiB, more than the --memory of {} MiB; only state and queues are held to {} MiB",
             fixed >> 20,
             options.memory >> 20,
-            options.memory / 4 >> 20
+            options.memory >> 22
         ));
     }
     let scratch = Scratch::new(&options.scratch, &options.run).map_err(nowhere)?;

@@ -461,7 +461,9 @@ impl Out for Exit<'_> {
     }
 
     fn stopping(&self) -> bool {
-        self.stage.stop.stopping()
+        // What has come so far still goes through when a run is drained; but a source need not look for more.
+        let source = self.stage.nodes[self.at].inputs == 0;
+        self.stage.stop.stopping() || source && self.stage.stop.draining()
     }
 }
 

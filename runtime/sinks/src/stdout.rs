@@ -1,6 +1,8 @@
 //! `Stdout`: rows for people (a table) or for the next program in a pipe (NDJSON, CSV).
 
 use crate::csv::{self, Style};
+use arrow::array::StringArray;
+use arrow::util::display::{ArrayFormatter, FormatOptions};
 use selvedge_node::prelude::*;
 use selvedge_node::{Sink, write_json_lines};
 use std::io::{ErrorKind, Write};
@@ -10,7 +12,7 @@ pub struct Stdout;
 /// How rows are printed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 pub enum Format {
-    /// Boxes for people to read, a new one for every 1,000 rows.
+    /// Boxes for people to read, a new one for every 1,000 rows; cells are cut after 1,000 characters.
     #[default]
     Table,
     /// One JSON object a line, nulls written out.
@@ -69,6 +71,8 @@ impl Sink for Printer {
 
 /// Rows in one box of the table format.
 const BOX: usize = 1000;
+/// Characters of a cell of the table format. Nobody reads more, and laying out a cell takes long.
+const CELL: usize = 1000;
 
 struct Print<W> {
     format: Format,
@@ -80,6 +84,28 @@ struct Print<W> {
     started: bool,
     closed: bool,
     to: W,
+}
+
+/// The rows as the text of their cells.
+fn as_cells(batch: &RecordBatch) -> Result<RecordBatch> {
+    let options = FormatOptions::default();
+    let mut columns: Vec<(&str, ArrayRef)> = Vec::with_capacity(batch.num_columns());
+    for (field, column) in batch.schema_ref().fields().iter().zip(batch.columns()) {
+        let cells = ArrayFormatter::try_new(column, &options)?;
+        let cells = (0..column.len()).map(|row| Ok(cut(cells.value(row).try_to_string()?)));
+        let cells = cells.collect::<Result<Vec<String>>>()?;
+        columns.push((field.name(), Arc::new(StringArray::from(cells))));
+    }
+    Ok(RecordBatch::try_from_iter(columns)?)
+}
+
+fn cut(mut cell: String) -> String {
+    if let Some((end, _)) = cell.char_indices().nth(CELL) {
+        cell.truncate(end);
+        cell.push('…');
+        cell.shrink_to_fit();
+    }
+    cell
 }
 
 impl<W: Write> Print<W> {
@@ -103,7 +129,7 @@ impl<W: Write> Print<W> {
         let mut text = vec![];
         match self.format {
             Format::Table => {
-                self.waiting.push(batch);
+                self.waiting.push(as_cells(&batch)?);
                 if self.waiting_rows() >= BOX || self.left == 0 {
                     text = self.table()?;
                 }
@@ -252,6 +278,17 @@ mod tests {
         let empty = table("a:Int64 | b");
         assert_eq!(print(Format::Csv, None, 100, std::slice::from_ref(&empty)).0, "a,b\n");
         assert!(print(Format::Table, None, 100, &[empty]).0.contains("| a | b |"));
+    }
+
+    #[test]
+    fn a_huge_cell_is_cut_in_a_table_only() {
+        let huge = "ü".repeat(10 << 20);
+        let rows =
+            RecordBatch::try_from_iter([("a", Arc::new(StringArray::from(vec![huge.clone()])) as ArrayRef)]).unwrap();
+        let (text, _) = print(Format::Table, None, 100_000, std::slice::from_ref(&rows));
+        assert!(text.contains(&format!("| {}… |", "ü".repeat(CELL))), "{}", text.len());
+        let (text, _) = print(Format::Csv, None, usize::MAX, &[rows]);
+        assert!(text.contains(&huge));
     }
 
     #[test]

@@ -34,8 +34,8 @@ pub fn compile_aggregate(
 ) -> std::result::Result<CompiledAggregate, Problems> {
     let place = Place::new(text);
     let mut ast = parse(text)?;
-    resolve(&mut ast, schema, place, Use::Aggregate).or(())?;
-    let df_schema = df_schema(schema, place)?;
+    let used = resolve(&mut ast, schema, place, Use::Aggregate)?;
+    let df_schema = df_schema(&used, place)?;
     let expr = plan(&ast, &df_schema).map_err(|e| blame(&ast, &df_schema, place, &e))?;
     let expr = expr.unalias_nested().data;
     let Expr::AggregateFunction(AggregateFunction { params, .. }) = &expr else {
@@ -49,14 +49,15 @@ pub fn compile_aggregate(
             .into());
     }
     let found = |e| problem::problems(&e, place);
-    let mut args = vec![];
-    for arg in &params.args {
-        args.push(bind(schema, &df_schema, arg, text.value.clone()).map_err(found)?);
-    }
-    let filter = params.filter.as_ref().map(|f| bind(schema, &df_schema, f, text.value.clone()));
-    let filter = filter.transpose().map_err(found)?;
+    let part = |part: &Expr| {
+        let compiled = bind(schema, &df_schema, part, text.value.trim().to_string()).map_err(found)?;
+        compiled.probe(place)?;
+        Ok::<_, Problems>(compiled)
+    };
+    let args = params.args.iter().map(part).collect::<std::result::Result<Vec<_>, _>>()?;
+    let filter = params.filter.as_deref().map(part).transpose()?;
     let planning = PhysicalPlanningContext::default();
-    let lowered = LoweredAggregateBuilder::new(&expr, &df_schema, schema, props(), &planning)
+    let lowered = LoweredAggregateBuilder::new(&expr, &df_schema, &used, props(), &planning)
         .with_name(text.value.trim())
         .build()
         .map_err(found)?;

@@ -1,11 +1,13 @@
 //! `Derive`: new columns, or new values of old ones, from SQL expressions.
 
+use crate::bounds::{MAX_BATCH, bytes, too_much};
 use crate::expr::{Compiled, Values, compile};
 use crate::filter::rows_but;
 use crate::named::Named;
 use crate::reject::reject_bad;
 use arrow::array::RecordBatchOptions;
 use arrow::compute::filter;
+use datafusion::physical_expr::expressions::Column as PhysicalColumn;
 use selvedge_node::prelude::*;
 
 /// See [`Kind::ABOUT`].
@@ -29,7 +31,10 @@ written in any letter case where that leaves one column; double quotes make it e
 one instant for the whole run.
 
 **Rejected rows**, code `expression`: a value could not be computed (a failed `cast`, an overflow, an integer divided by zero). \
-`try_cast` gives null instead. No row is dropped.
+`try_cast` gives null instead. A value that a function such as `repeat` or `range` would make larger than 16 MiB counts among \
+them. No row is dropped.
+
+An expression that makes more than 256 MiB of one batch stops the run; a constant of more than 32 KiB is a mistake in the graph.
 
 Deviations from Spark: integers overflow with an error instead of wrapping around, `/` between integers divides as integers, and a \
 float divided by zero is infinite or NaN instead of null.";
@@ -92,14 +97,29 @@ struct Step {
     schema: SchemaRef,
 }
 
+impl Step {
+    /// Whether its column is another one under a new name, which takes no memory.
+    fn copies(&self) -> bool {
+        self.value.physical().is::<PhysicalColumn>()
+    }
+}
+
 struct Work {
     steps: Vec<Step>,
 }
 
 impl Map for Work {
     fn map(&self, mut batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let mut made = 0;
         for step in &self.steps {
             let Values { mut array, bad } = step.value.evaluate_each(&batch)?;
+            // Each step may double what the one before it made.
+            if !step.copies() {
+                made += bytes(&array);
+            }
+            if made > MAX_BATCH {
+                return Err(too_much(step.value.text(), made, true));
+            }
             if !bad.is_empty() {
                 reject_bad(out, &batch, &step.value, &bad)?;
                 let good = BooleanArray::new(rows_but(batch.num_rows(), &bad), None);

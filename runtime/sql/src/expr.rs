@@ -7,12 +7,13 @@
 //! DataFusion's SQL with three changes: arithmetic that overflows is an error and never wraps around, text comes out as
 //! `Utf8`, and an error concerns only the rows that cause it.
 
+use crate::bounds::{MAX_BATCH, bytes, check_constants, too_much};
 use crate::fast::faster;
 use crate::parse::{Use, parse, resolve};
 use crate::place::Place;
 use crate::problem;
 use crate::session::{planner, props};
-use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_empty_array, new_null_array};
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, new_null_array};
 use arrow::compute::{cast, concat, filter_record_batch};
 use arrow::datatypes::{DataType, Field, FieldRef, SchemaRef};
 use datafusion::common::tree_node::{Transformed, TransformedResult, TreeNode, TreeNodeRecursion};
@@ -25,7 +26,7 @@ use datafusion::physical_expr::expressions::BinaryExpr;
 use datafusion::physical_expr::utils::{collect_columns, reassign_expr_columns};
 use datafusion::physical_expr::{PhysicalExpr, create_physical_expr};
 use datafusion::sql::sqlparser::ast::{Expr as Ast, ExprWithAlias, Spanned as _, Visit, Visitor};
-use selvedge_node::{Error, Problem, Problems, Result, Spanned};
+use selvedge_node::{Error, Fault, Problem, Problems, Result, Spanned};
 use std::ops::ControlFlow;
 use std::sync::Arc;
 
@@ -50,6 +51,13 @@ pub struct Values {
     pub array: ArrayRef,
     /// Rows whose evaluation failed, in order, and why.
     pub bad: Vec<(usize, String)>,
+}
+
+/// What [`Compiled::bisect`] has met so far.
+#[derive(Default)]
+struct Found {
+    bad: Vec<(usize, String)>,
+    bytes: u64,
 }
 
 /// Plans an expression over the columns of `schema`. All problems at once, each at its place inside the text.
@@ -96,15 +104,14 @@ pub(crate) fn compile_ast(
     place: Place,
     text: String,
 ) -> std::result::Result<Compiled, Problems> {
-    let problems = resolve(&mut ast, schema, place, Use::Row);
-    problems.or(())?;
-    let df_schema = df_schema(schema, place)?;
+    let used = resolve(&mut ast, schema, place, Use::Row)?;
+    let df_schema = df_schema(&used, place)?;
     let expr = match plan(&ast, &df_schema) {
         Ok(expr) => expr,
         Err(e) => return Err(blame(&ast, &df_schema, place, &e)),
     };
     let compiled = bind(schema, &df_schema, &expr, text).map_err(|e| problem::problems(&e, place))?;
-    compiled.probe().map_err(|e| Problem::error(place.whole(), format!("`{}`: {}", compiled.text, e.message)))?;
+    compiled.probe(place)?;
     Ok(compiled)
 }
 
@@ -149,13 +156,15 @@ pub(crate) fn checked(expr: Arc<dyn PhysicalExpr>) -> std::result::Result<Arc<dy
     .data()
 }
 
+/// Binds an expression that was planned over some of the columns of `schema` to all of them.
 pub(crate) fn bind(
     schema: &SchemaRef,
     df_schema: &DFSchema,
     expr: &Expr,
     text: String,
 ) -> std::result::Result<Compiled, DataFusionError> {
-    let slow = physical(expr, df_schema)?;
+    let slow = reassign_expr_columns(physical(expr, df_schema)?, schema)?;
+    check_constants(&slow, &text)?;
     let expr = faster(slow.clone(), schema)?;
     let mut columns: Vec<usize> = collect_columns(&expr).iter().map(|c| c.index()).collect();
     columns.sort_unstable();
@@ -258,9 +267,9 @@ impl Compiled {
             Ok(array) => Ok(Values { array, bad: vec![] }),
             Err(_) => {
                 let narrow = self.narrowed(batch)?;
-                let mut bad = vec![];
-                let array = self.bisect(&narrow, 0, &mut bad)?;
-                Ok(Values { array, bad })
+                let mut found = Found::default();
+                let array = self.bisect(&narrow, 0, &mut found)?;
+                Ok(Values { array, bad: found.bad })
             }
         }
     }
@@ -272,11 +281,11 @@ impl Compiled {
         match self.evaluate_narrow(&narrow) {
             Ok(array) => Ok(Values { array, bad: vec![] }),
             Err(_) => {
-                let mut bad = vec![];
-                let array = self.bisect(&narrow, 0, &mut bad)?;
+                let mut found = Found::default();
+                let array = self.bisect(&narrow, 0, &mut found)?;
                 let rows: Vec<usize> = chosen.values().set_indices().collect();
-                bad.iter_mut().for_each(|(row, _)| *row = rows[*row]);
-                Ok(Values { array, bad })
+                found.bad.iter_mut().for_each(|(row, _)| *row = rows[*row]);
+                Ok(Values { array, bad: found.bad })
             }
         }
     }
@@ -304,36 +313,44 @@ impl Compiled {
     }
 
     /// Halves the batch until only single rows fail: `bad · log rows` evaluations.
-    fn bisect(&self, narrow: &RecordBatch, first: usize, bad: &mut Vec<(usize, String)>) -> Result<ArrayRef> {
+    fn bisect(&self, narrow: &RecordBatch, first: usize, found: &mut Found) -> Result<ArrayRef> {
         let rows = narrow.num_rows();
         match self.evaluate_narrow(narrow) {
-            Ok(array) => Ok(array),
-            Err(e) if e.fault == selvedge_node::Fault::World => Err(e),
+            Ok(array) => {
+                // Each half may make little enough and all of them too much.
+                found.bytes += bytes(&array);
+                match found.bytes > MAX_BATCH {
+                    true => Err(too_much(&self.text, found.bytes, true)),
+                    false => Ok(array),
+                }
+            }
+            // No row is to blame.
+            Err(e) if matches!(e.fault, Fault::World | Fault::Graph) => Err(e),
             Err(e) if rows <= 1 => {
-                bad.push((first, e.message));
+                found.bad.push((first, e.message));
                 Ok(new_null_array(&self.data_type, rows))
             }
             Err(_) => {
                 let half = rows / 2;
-                let left = self.bisect(&narrow.slice(0, half), first, bad)?;
-                let right = self.bisect(&narrow.slice(half, rows - half), first + half, bad)?;
+                let left = self.bisect(&narrow.slice(0, half), first, found)?;
+                let right = self.bisect(&narrow.slice(half, rows - half), first + half, found)?;
                 Ok(concat(&[&left, &right])?)
             }
         }
     }
 
     /// Evaluates no rows, or one where no column is read, so that what must fail on every row fails while planning.
-    fn probe(&self) -> Result<()> {
+    pub(crate) fn probe(&self, place: Place) -> std::result::Result<(), Problem> {
         let rows = match self.columns.is_empty() {
             true => one_row(&self.narrow_schema),
             false => None,
         };
-        let empty = self.narrow_schema.fields().iter().map(|f| new_empty_array(f.data_type())).collect();
         let rows = match rows {
             Some(one) => one,
-            None => RecordBatch::try_new(self.narrow_schema.clone(), empty)?,
+            None => RecordBatch::new_empty(self.narrow_schema.clone()),
         };
-        self.evaluate_narrow(&rows).map(|_| ())
+        let found = |e: Error| Problem::error(place.whole(), format!("`{}`: {}", self.text, e.message));
+        self.evaluate_narrow(&rows).map(|_| ()).map_err(found)
     }
 }
 

@@ -165,3 +165,29 @@ fn int_division_is_of_integers() {
     let int = cast(&array, &DataType::Int32).unwrap();
     assert_eq!(int.as_primitive::<Int32Type>().value(0), 8);
 }
+
+#[test]
+fn a_regex_that_is_too_big_is_a_problem_of_the_graph() {
+    const BIG: &str = "'(a{1000}){1000}'";
+    for sql in [
+        format!("regexp_like(name, {BIG})"),
+        format!("name ~ {BIG}"),
+        format!("name !~* {BIG}"),
+        format!("regexp_replace(name, {BIG}, 'b')"),
+        format!("regexp_replace(name, {BIG}, 'b', 'g')"),
+        format!("regexp_count(name, {BIG})"),
+        format!("regexp_instr(name, {BIG})"),
+        format!("regexp_match(name, {BIG})"),
+        format!("case when price > 1 then regexp_like(name, {BIG}) end"),
+    ] {
+        let (_, message) = blamed(&sql).remove(0);
+        assert!(message.contains("the regular expression ") && !message.contains("bug"), "{sql}: {message}");
+    }
+    let (_, message) = blamed(&format!("regexp_like(name, {BIG})")).remove(0);
+    let too_big = "the regular expression is too big: compiled, it takes more than 10485760 bytes; repeat less in it";
+    assert_eq!(message, too_big);
+    // One that comes with the rows is the fault of its row.
+    let batch = table("p\na{3}\n(a{1000}){1000}");
+    let values = compile(&batch.schema(), &text("regexp_like('aaa', p)")).unwrap().evaluate_each(&batch).unwrap();
+    assert_eq!(values.bad, [(1, too_big.to_string())]);
+}

@@ -2,6 +2,7 @@
 
 mod aggregate;
 mod assert;
+mod bounds;
 mod depth;
 mod derive;
 mod expr;

@@ -6,7 +6,7 @@
 use crate::depth::check_length;
 use crate::place::Place;
 use crate::session::planner;
-use arrow::datatypes::{DataType, Schema};
+use arrow::datatypes::{DataType, Fields, Schema, SchemaRef};
 use datafusion::common::DataFusionError;
 use datafusion::sql::parser::DFParserBuilder;
 use datafusion::sql::sqlparser::ast::{
@@ -16,7 +16,9 @@ use datafusion::sql::sqlparser::ast::{
 use datafusion::sql::sqlparser::dialect::GenericDialect;
 use datafusion::sql::sqlparser::tokenizer::{Span as SqlSpan, Token, Tokenizer};
 use selvedge_node::{Problem, Problems, Span, Spanned};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
+use std::sync::Arc;
 
 /// Where an expression stands, and so which functions it may use.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
@@ -70,7 +72,8 @@ fn place_end(place: Place, start: usize) -> usize {
 }
 
 /// Binds the names of an expression to the columns of `schema`; an unquoted name may differ from its column in letter case.
-pub(crate) fn resolve(expr: &mut Expr, schema: &Schema, place: Place, usage: Use) -> Problems {
+/// Answers with the columns that it reads: what comes next looks at every column that it is given.
+pub(crate) fn resolve(expr: &mut Expr, schema: &Schema, place: Place, usage: Use) -> Result<SchemaRef, Problems> {
     let mut resolver = Resolver {
         schema,
         place,
@@ -80,9 +83,11 @@ pub(crate) fn resolve(expr: &mut Expr, schema: &Schema, place: Place, usage: Use
         lambdas: vec![],
         fields: vec![],
         depth: 0,
+        used: BTreeSet::new(),
     };
     let _ = VisitMut::visit(expr, &mut resolver);
-    resolver.problems
+    let used = resolver.used.iter().map(|&i| schema.fields()[i].clone()).collect::<Fields>();
+    resolver.problems.or(Arc::new(Schema::new_with_metadata(used, schema.metadata().clone())))
 }
 
 struct Resolver<'a> {
@@ -97,6 +102,8 @@ struct Resolver<'a> {
     /// Places of names that are fields of something, not columns: `b` in `a[1].b`.
     fields: Vec<SqlSpan>,
     depth: usize,
+    /// The columns that were named.
+    used: BTreeSet<usize>,
 }
 
 impl VisitorMut for Resolver<'_> {
@@ -189,7 +196,7 @@ impl Resolver<'_> {
         self.place.span(span)
     }
 
-    fn names(&self) -> impl Iterator<Item = &str> {
+    fn names(&self) -> impl Iterator<Item = &str> + Clone {
         self.schema.fields().iter().map(|f| f.name().as_str())
     }
 
@@ -218,7 +225,10 @@ impl Resolver<'_> {
             return;
         }
         match self.find(name) {
-            Ok(found) => rename(name, found),
+            Ok(found) => {
+                self.used.extend(self.schema.index_of(&found));
+                rename(name, found)
+            }
             Err(problem) => self.problems.push(problem),
         }
     }
@@ -236,6 +246,7 @@ impl Resolver<'_> {
                 let quoted = parts.iter().any(|p| p.quote_style.is_some());
                 match find(&joined, quoted, self.names()) {
                     Ok(found) => {
+                        self.used.extend(self.schema.index_of(&found));
                         let mut whole = first;
                         whole.span = parts.iter().fold(whole.span, |all, p| all.union(&p.span));
                         rename(&mut whole, found);
@@ -246,7 +257,9 @@ impl Resolver<'_> {
                 return None;
             }
         };
-        let mut ty = self.schema.field_with_name(&column).ok()?.data_type().clone();
+        let index = self.schema.index_of(&column).ok()?;
+        self.used.insert(index);
+        let mut ty = self.schema.field(index).data_type().clone();
         rename(&mut parts[0], column);
         for at in 1..parts.len() {
             let DataType::Struct(fields) = &ty else {
@@ -327,17 +340,19 @@ pub(crate) enum NotFound {
 }
 
 /// The one of `known` that is meant: exactly as written or, unquoted, the only one that differs in letter case alone.
-pub(crate) fn find<'a>(name: &str, quoted: bool, known: impl Iterator<Item = &'a str>) -> Result<String, NotFound> {
-    let mut near = vec![];
-    let lower = name.to_lowercase();
-    for k in known {
-        if k == name {
-            return Ok(k.to_string());
-        }
-        if !quoted && k.to_lowercase() == lower {
-            near.push(k.to_string());
-        }
+pub(crate) fn find<'a>(
+    name: &str,
+    quoted: bool,
+    known: impl Iterator<Item = &'a str> + Clone,
+) -> Result<String, NotFound> {
+    if known.clone().any(|k| k == name) {
+        return Ok(name.to_string());
     }
+    if quoted {
+        return Err(NotFound::Unknown);
+    }
+    let lower = name.to_lowercase();
+    let mut near: Vec<String> = known.filter(|k| k.to_lowercase() == lower).map(str::to_string).collect();
     match near.len() {
         0 => Err(NotFound::Unknown),
         1 => Ok(near.remove(0)),
@@ -413,6 +428,21 @@ mod tests {
     fn parts(text: &str) -> Vec<String> {
         let text = Spanned::new(text.to_string(), Span::default());
         conjuncts(parse(&text).unwrap(), Place::new(&text)).into_iter().map(|(_, text)| text).collect()
+    }
+
+    #[test]
+    fn what_comes_next_sees_only_the_columns_that_are_read() {
+        let wide: Schema = Schema::new(
+            (0..5000).map(|i| arrow::datatypes::Field::new(format!("c{i}"), DataType::Int64, true)).collect::<Fields>(),
+        );
+        let read = |text: &str| {
+            let text = Spanned::new(text.to_string(), Span::default());
+            let used = resolve(&mut parse(&text).unwrap(), &wide, Place::new(&text), Use::Aggregate).unwrap();
+            used.fields().iter().map(|f| f.name().clone()).collect::<Vec<_>>().join(" ")
+        };
+        assert_eq!(read("C4999 + c7 * c7"), "c7 c4999");
+        assert_eq!(read("sum(c3) filter (where \"c4\" > 1)"), "c3 c4");
+        assert_eq!(read("count(*)"), "");
     }
 
     #[test]

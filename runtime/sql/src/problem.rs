@@ -1,9 +1,12 @@
 //! DataFusion's errors in our words: a problem of the graph while planning, an error of the data or the world while running.
 
 use crate::place::Place;
+use arrow::error::ArrowError;
 use datafusion::common::{DataFusionError, SchemaError};
 use datafusion::sql::sqlparser::tokenizer::{Location, Span as SqlSpan};
 use selvedge_node::{Error, Problem, Problems};
+use std::io::ErrorKind;
+use std::path::Path;
 
 /// The message at the bottom of an error, without DataFusion's prefixes and backtrace.
 pub(crate) fn message(error: &DataFusionError) -> String {
@@ -25,7 +28,23 @@ pub(crate) fn message(error: &DataFusionError) -> String {
         | DataFusionError::Configuration(text) => text.clone(),
         other => other.strip_backtrace(),
     };
-    tidy(&text)
+    regex(&text).unwrap_or_else(|| tidy(&text))
+}
+
+/// What is wrong with a regular expression. DataFusion takes some of it for its own mistake.
+fn regex(text: &str) -> Option<String> {
+    let number = |from: &str| from.split(|c: char| !c.is_ascii_digit()).next().map(str::to_string);
+    for limit in ["CompiledTooBig(", "ompiled regex exceeds size limit of "] {
+        if let Some((_, rest)) = text.split_once(limit) {
+            let limit = number(rest)?;
+            return Some(format!(
+                "the regular expression is too big: compiled, it takes more than {limit} bytes; repeat less in it"
+            ));
+        }
+    }
+    let (_, rest) = text.split_once("egular expression did not compile: ")?;
+    let reason = rest.split("This issue was likely caused").next().unwrap_or(rest);
+    Some(format!("the regular expression cannot be read: {}", tidy(reason)))
 }
 
 /// Lower case at the start, no full stop at the end, none of the categories that other people's errors begin with.
@@ -96,6 +115,26 @@ fn collect(error: &DataFusionError, place: Place, at: Option<SqlSpan>, found: &m
     }
 }
 
+/// What a plan met that spills to `scratch`.
+pub(crate) fn running(e: &DataFusionError, scratch: &Path) -> Error {
+    let io = match e.find_root() {
+        DataFusionError::IoError(io) => io,
+        DataFusionError::ArrowError(a, _) => match a.as_ref() {
+            ArrowError::IoError(_, io) => io,
+            _ => return error(e),
+        },
+        _ => return error(e),
+    };
+    let place = scratch.display();
+    match io.kind() {
+        ErrorKind::StorageFull | ErrorKind::QuotaExceeded => {
+            Error::world(format!("writing what does not fit into memory to {place}: {io}"))
+                .help("free some disk space, or point --scratch at another disk")
+        }
+        _ => Error::io("spilling to", place, io),
+    }
+}
+
 /// What running found wrong.
 pub(crate) fn error(e: &DataFusionError) -> Error {
     // An error of ours that travelled through DataFusion comes out as it went in.
@@ -111,11 +150,30 @@ pub(crate) fn error(e: &DataFusionError) -> Error {
         DataFusionError::ResourcesExhausted(_) => {
             Error::world(text).help("give the run more memory with --memory, or the query less to hold at once")
         }
-        DataFusionError::IoError(io) => Error::io("reading or writing", "a spill file", io),
-        DataFusionError::ArrowError(a, _) if matches!(a.as_ref(), arrow::error::ArrowError::IoError(..)) => {
-            Error::world(text)
-        }
+        DataFusionError::IoError(_) => Error::world(text),
+        DataFusionError::ArrowError(a, _) if matches!(a.as_ref(), ArrowError::IoError(..)) => Error::world(text),
+        DataFusionError::Internal(bug) if regex(bug).is_some() => Error::data(text),
         DataFusionError::Internal(_) | DataFusionError::ExecutionJoin(_) => Error::bug(text),
         _ => Error::data(text),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use selvedge_node::Fault;
+
+    #[test]
+    fn a_full_disk_names_the_place_and_the_way_out() {
+        let full = || std::io::Error::from(ErrorKind::StorageFull);
+        let arrow = ArrowError::IoError("writing".into(), full());
+        for e in [DataFusionError::IoError(full()), DataFusionError::from(arrow).context("spilling")] {
+            let e = running(&e, Path::new("/fast/run-1"));
+            assert_eq!(e.fault, Fault::World);
+            assert!(e.message.starts_with("writing what does not fit into memory to /fast/run-1: "), "{e}");
+            assert!(e.help.as_ref().is_some_and(|h| h.contains("--scratch")), "{e}");
+        }
+        let denied = DataFusionError::IoError(ErrorKind::PermissionDenied.into());
+        assert!(running(&denied, Path::new("/fast/run-1")).message.contains("/fast/run-1"));
     }
 }

@@ -18,12 +18,12 @@
 use crate::feed::{Feed, FeedExec};
 use crate::problem;
 use arrow::array::RecordBatch;
-use datafusion::common::DataFusionError;
 use datafusion::execution::{SendableRecordBatchStream, TaskContext};
 use datafusion::physical_plan::{ExecutionPlan, execute_stream};
 use futures::StreamExt;
-use selvedge_node::{Error, Out, Result};
+use selvedge_node::{Error, Out, Result, Task};
 use std::future::poll_fn;
+use std::path::PathBuf;
 use std::sync::atomic::{AtomicBool, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 use std::task::{Poll, Waker};
@@ -37,6 +37,8 @@ pub(crate) struct Query {
     ports: Vec<Vec<Arc<Feed>>>,
     runtime: Runtime,
     idle: Arc<Idle>,
+    /// Where the plan spills.
+    scratch: PathBuf,
     started: bool,
 }
 
@@ -75,7 +77,12 @@ enum Step {
 
 impl Query {
     /// Starts a plan whose leaves are the feeds of `ports` ports.
-    pub(crate) fn start(plan: Arc<dyn ExecutionPlan>, ports: usize, context: Arc<TaskContext>) -> Result<Query> {
+    pub(crate) fn start(
+        plan: Arc<dyn ExecutionPlan>,
+        ports: usize,
+        context: Arc<TaskContext>,
+        task: &Task,
+    ) -> Result<Query> {
         let mut feeds = vec![vec![]; ports];
         collect_feeds(&plan, &mut feeds);
         let idle = Arc::new(Idle {
@@ -89,9 +96,10 @@ impl Query {
             .build()
             .map_err(|e| Error::io("starting", "a runtime for the query", &e))?;
         let guard = runtime.enter();
-        let stream = execute_stream(plan, context).map_err(|e| problem::error(&e))?;
+        let stream = execute_stream(plan, context).map_err(|e| problem::running(&e, &task.scratch))?;
         drop(guard);
-        Ok(Query { stream: Some(stream), ports: feeds, runtime, idle, started: false })
+        let scratch = task.scratch.clone();
+        Ok(Query { stream: Some(stream), ports: feeds, runtime, idle, scratch, started: false })
     }
 
     /// Takes a batch of a port and runs the plan as far as it gets; `give` gets what comes out.
@@ -146,10 +154,7 @@ impl Query {
         }
         self.started = true;
         loop {
-            if out.stopping() {
-                return Err(Error::stopped());
-            }
-            match self.step()? {
+            match self.step(out)? {
                 Step::Batch(batch) => give(batch, out)?,
                 Step::Hungry => return Ok(()),
                 Step::Done => {
@@ -162,24 +167,32 @@ impl Query {
         }
     }
 
-    fn step(&mut self) -> Result<Step> {
+    fn step(&mut self, out: &dyn Out) -> Result<Step> {
         let (Some(stream), idle) = (&mut self.stream, &self.idle) else { return Ok(Step::Done) };
         let metrics = self.runtime.metrics();
         idle.parked.store(false, Relaxed);
-        let step = self.runtime.block_on(poll_fn(|cx| match stream.poll_next_unpin(cx) {
-            Poll::Ready(Some(Ok(batch))) => Poll::Ready(Ok(Step::Batch(batch))),
-            Poll::Ready(Some(Err(e))) => Poll::Ready(Err::<Step, DataFusionError>(e)),
-            Poll::Ready(None) => Poll::Ready(Ok(Step::Done)),
-            // Without tasks beside the plan's own, its own word is enough.
-            Poll::Pending if idle.hungry() && (metrics.num_alive_tasks() == 0 || idle.parked.swap(false, Relaxed)) => {
-                Poll::Ready(Ok(Step::Hungry))
+        let scratch = &self.scratch;
+        self.runtime.block_on(poll_fn(|cx| {
+            // A plan that counts an endless series yields now and then, but never gives a batch.
+            if out.stopping() {
+                return Poll::Ready(Err(Error::stopped()));
             }
-            Poll::Pending => {
-                *idle.driver() = Some(cx.waker().clone());
+            match stream.poll_next_unpin(cx) {
+                Poll::Ready(Some(Ok(batch))) => Poll::Ready(Ok(Step::Batch(batch))),
+                Poll::Ready(Some(Err(e))) => Poll::Ready(Err(problem::running(&e, scratch))),
+                Poll::Ready(None) => Poll::Ready(Ok(Step::Done)),
+                // Without tasks beside the plan's own, its own word is enough.
                 Poll::Pending
+                    if idle.hungry() && (metrics.num_alive_tasks() == 0 || idle.parked.swap(false, Relaxed)) =>
+                {
+                    Poll::Ready(Ok(Step::Hungry))
+                }
+                Poll::Pending => {
+                    *idle.driver() = Some(cx.waker().clone());
+                    Poll::Pending
+                }
             }
-        }));
-        step.map_err(|e| problem::error(&e))
+        }))
     }
 }
 

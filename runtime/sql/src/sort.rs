@@ -154,7 +154,7 @@ impl Work {
         let plan = SortExec::new(by, Arc::new(FeedExec::new(0, feed)));
         let context =
             TaskContext::default().with_session_config(pool::config(task)).with_runtime(pool::runtime_env(task)?);
-        Ok(Work { query: Query::start(Arc::new(plan), 1, Arc::new(context))? })
+        Ok(Work { query: Query::start(Arc::new(plan), 1, Arc::new(context), task)? })
     }
 }
 

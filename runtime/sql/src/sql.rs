@@ -1,23 +1,25 @@
 //! `Sql`: any query over one or several inputs.
 
+use crate::bounds::check_plan;
 use crate::expr::plain;
-use crate::feed::PortTable;
+use crate::feed::{FeedExec, PortTable};
 use crate::joins::MergeJoins;
 use crate::place::Place;
 use crate::query::Query;
 use crate::{pool, problem, session, statement};
 use arrow::array::RecordBatchOptions;
 use arrow::compute::cast;
-use datafusion::common::DataFusionError;
-use datafusion::common::TableReference;
+use datafusion::common::{DataFusionError, TableReference, plan_err};
 use datafusion::execution::SessionState;
 use datafusion::execution::runtime_env::RuntimeEnv;
 use datafusion::logical_expr::LogicalPlan;
+use datafusion::physical_plan::recursive_query::RecursiveQueryExec;
 use datafusion::physical_plan::{ExecutionPlan, displayable};
 use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 use selvedge_node::prelude::*;
+use std::collections::BTreeMap;
 
 /// See [`Kind::ABOUT`].
 pub struct Sql;
@@ -58,6 +60,9 @@ must fit.
 **Absorbed rows**, reason `queried`: all that come in. **Created rows**, reason `result rows`: all that go out. A value that cannot \
 be computed (a failed `cast`) stops the run: a query does not know which row it came from; use Derive before it to reject rows.
 
+`not in`, `cross join`, `array_agg` and `string_agg` hold one side or all values in the memory budget, and fail where it does not \
+suffice. The part of `with recursive` that repeats cannot read an input.
+
 Deviations from Spark: integer arithmetic wraps around at overflow, `/` between integers divides as integers, `order by` puts nulls \
 last going up, as PostgreSQL does.";
     const EXAMPLE: &'static str = "Sql(input: {\"o\": \"orders\", \"c\": \"customers\"}, query: \"select c.state, sum(o.amount) as amount \
@@ -91,17 +96,32 @@ last going up, as PostgreSQL does.";
 
 /// Every column of a result needs a name that no other has: after this node nothing else tells them apart.
 fn check_names(plan: &LogicalPlan, place: Place) -> std::result::Result<(), Problems> {
-    let names: Vec<&str> = plan.schema().fields().iter().map(|f| f.name().as_str()).collect();
+    let mut counts: BTreeMap<&str, usize> = BTreeMap::new();
+    for field in plan.schema().fields() {
+        *counts.entry(field.name()).or_default() += 1;
+    }
     let mut problems = Problems::default();
-    for (i, name) in names.iter().enumerate() {
-        if names[..i].contains(name) && !names[i + 1..].contains(name) {
-            problems.push(
-                Problem::error(place.whole(), format!("several columns of the result are called `{name}`"))
-                    .help(format!("give them names of their own: `… as {name}_2`")),
-            );
-        }
+    for (name, _) in counts.into_iter().filter(|(_, count)| *count > 1) {
+        problems.push(
+            Problem::error(place.whole(), format!("several columns of the result are called `{name}`"))
+                .help(format!("give them names of their own: `… as {name}_2`")),
+        );
     }
     problems.or(())
+}
+
+/// The rows of a port come once: what repeats would find none of them from the second time on, and end too early.
+fn check_recursion(plan: &Arc<dyn ExecutionPlan>) -> std::result::Result<(), DataFusionError> {
+    fn reads(plan: &Arc<dyn ExecutionPlan>) -> bool {
+        plan.is::<FeedExec>() || plan.children().into_iter().any(reads)
+    }
+    match plan.downcast_ref::<RecursiveQueryExec>() {
+        Some(query) if reads(query.recursive_term()) => plan_err!(
+            "the part of `with recursive` that repeats reads an input, whose rows come only once: read inputs before \
+             `union` and after the recursion, and join levels that are known one by one"
+        ),
+        _ => plan.children().into_iter().try_for_each(check_recursion),
+    }
 }
 
 fn output_schema(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
@@ -152,7 +172,10 @@ impl Planner {
         state: &SessionState,
         logical: &LogicalPlan,
     ) -> std::result::Result<Arc<dyn ExecutionPlan>, DataFusionError> {
-        block_on(state.create_physical_plan(logical))
+        let plan = block_on(state.create_physical_plan(logical))?;
+        check_plan(&plan)?;
+        check_recursion(&plan)?;
+        Ok(plan)
     }
 }
 
@@ -169,7 +192,7 @@ impl Work {
                 .map_err(|e| problem::error(&e))?;
             let plan =
                 planner.logical(&state).and_then(|l| planner.physical(&state, &l)).map_err(|e| problem::error(&e))?;
-            Query::start(plan, planner.tables.len(), state.task_ctx())
+            Query::start(plan, planner.tables.len(), state.task_ctx(), task)
         };
         Ok(Work { query: start()?, schema })
     }

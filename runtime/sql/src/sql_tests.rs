@@ -237,3 +237,88 @@ fn a_hash_join_that_does_not_fit_says_what_to_do() {
     let message = try_run(JOIN, "Hash", &inputs, &[], 4096, 1 << 20).unwrap_err().to_string();
     assert!(message.contains("of the run's 1048576 bytes") && message.contains("--memory"), "{message}");
 }
+
+#[test]
+fn what_cannot_spill_is_counted_and_says_what_to_do() {
+    let keys: Vec<Option<i64>> = (0..120_000).map(Some).collect();
+    let inputs = [rows(&keys), rows(&keys[..10])];
+    for query in [
+        "select l.k, l.v, r.v as w from l cross join r",
+        "select k from l where v not in (select v from l)",
+        "select array_agg(v) as a from l",
+        "select string_agg(v, ', ') as a from l",
+        "select k % 2 as odd, array_agg(v) as a from l group by 1",
+        "select k % 2 as odd, string_agg(v, ', ') as a from l group by 1",
+        "with recursive t as (select 1 as n union all select n + 1 from t cross join (values (1), (2)) b) select n from t",
+    ] {
+        let refused = try_run(query, "Merge", &inputs, &[], 4096, 1 << 20).unwrap_err().to_string();
+        assert!(refused.contains("of the run's 1048576 bytes") && refused.contains("--memory"), "{query}: {refused}");
+    }
+}
+
+#[test]
+fn a_constant_list_may_be_unnested() {
+    case("select count(*) as n from (select unnest(range(0, 100000)) as i)").run().expect("n:Int64\n100000");
+    let problems = case("select unnest(range(0, 100000)) as i, order_id from orders").problems();
+    assert!(problems.contains("which stands on every row"), "{problems}");
+}
+
+#[test]
+fn an_input_cannot_be_read_again_and_again() {
+    let problems = |from: &str| {
+        case(&format!("with recursive t as (select order_id as n from orders union all {from}) select n from t"))
+            .problems()
+    };
+    let again = problems("select t.n + 1 from t join orders on order_id = t.n");
+    assert!(again.contains("the part of `with recursive` that repeats"), "{again}");
+    let once = "with recursive t as (select order_id as n from orders union all select n * 10 from t where n < 4) select n from t";
+    case(once).run().expect("n:Int64\n1\n2\n3\n4\n10\n20\n30");
+}
+
+/// An output of a run that is stopped after a while.
+struct Stops(std::cell::Cell<usize>);
+
+impl Out for Stops {
+    fn send(&mut self, _: usize, _: RecordBatch) -> Result<()> {
+        Ok(())
+    }
+    fn drop_rows(&mut self, _: &str, _: u64, _: &dyn Fn(usize) -> Vec<String>) {}
+    fn altered(&mut self, _: &str, _: u64, _: &dyn Fn(usize) -> Vec<String>) {}
+    fn reject(&mut self, _: selvedge_node::Rejection) -> Result<()> {
+        Ok(())
+    }
+    fn absorb(&mut self, _: &str, _: u64) {}
+    fn create(&mut self, _: &str, _: u64) {}
+    fn stopping(&self) -> bool {
+        self.0.set(self.0.get().saturating_sub(1));
+        self.0.get() == 0
+    }
+}
+
+#[test]
+fn what_never_ends_stops_with_the_run_in_flat_memory() {
+    for query in [
+        "select value from generate_series(1, 9000000000000000000)",
+        "select count(*) as n from generate_series(1, 9000000000000000000)",
+        "select max(value) as n from range(0, 9000000000000000000, 1) where value < 0",
+        "select * from generate_series(timestamp '1970-01-01', timestamp '2200-01-01', interval '1 microsecond')",
+        "with recursive t as (select 1 as n union all select n + 1 from t) select n from t",
+        "with recursive t as (select 1 as n union all select n + 1 from t) select count(*) as n from t",
+        "select count(*) as n from generate_series(1, 9000000000000000000) a, l",
+    ] {
+        let config = selvedge_testkit::config::<Config>(&format!("(query: {query:?})")).unwrap();
+        let port = Input { port: "l".into(), schema: rows(&[]).schema(), span: Span::default() };
+        let connections = selvedge_testkit::NoConnections::default();
+        let site = selvedge_testkit::site(std::path::Path::new("."), &connections);
+        let built = Sql::build(config, &site, &[port]).unwrap_or_else(|p| panic!("{query}: {p}"));
+        let selvedge_node::Work::Transform(make) = built.work else { panic!("a transform") };
+        let scratch = tempfile::tempdir().unwrap();
+        let task = task(16 << 20, scratch.path());
+        let mut node = make(&task).unwrap();
+        let mut out = Stops(std::cell::Cell::new(50));
+        let stopped = node.process(0, rows(&[Some(1), Some(2)]), &mut out).and_then(|()| node.end(0, &mut out));
+        let stopped = stopped.and_then(|()| node.finish(&mut out)).unwrap_err();
+        assert!(stopped.is_stopped(), "{query}: {stopped}");
+        assert!(task.memory.used() < 2 << 20, "{query}: {}", task.memory.used());
+    }
+}

@@ -10,6 +10,7 @@ use datafusion::sql::sqlparser::ast::{
     Visit, VisitMut, Visitor, VisitorMut,
 };
 use selvedge_node::{Input, Problem, Problems, Spanned};
+use std::collections::BTreeSet;
 use std::ops::ControlFlow;
 
 /// Parses one query and binds the names of tables to ports; unquoted names may differ from theirs in letter case.
@@ -25,13 +26,12 @@ pub(crate) fn query(text: &Spanned<String>, inputs: &[Input]) -> Result<Statemen
     let Ast::Query(mut query) = *ast else { return Err(not_a_query(place).into()) };
     let mut aliases = Aliases::default();
     let _ = query.visit(&mut aliases);
-    let mut names = Names {
-        place,
-        ports: inputs.iter().map(|i| i.port.as_str()).collect(),
-        columns: inputs.iter().flat_map(|i| i.schema.fields().iter().map(|f| f.name().as_str())).collect(),
-        aliases,
-        problems: Problems::default(),
-    };
+    let ports: Vec<&str> = inputs.iter().map(|i| i.port.as_str()).collect();
+    let fields = inputs.iter().flat_map(|i| i.schema.fields().iter().map(|f| f.name().as_str()));
+    let columns: BTreeSet<&str> = aliases.columns.iter().map(String::as_str).chain(fields).collect();
+    let tables: BTreeSet<&str> = aliases.tables.iter().map(String::as_str).chain(ports.iter().copied()).collect();
+    let before_dot = tables.union(&columns).copied().collect();
+    let mut names = Names { place, ports, columns, before_dot, ctes: &aliases.ctes, problems: Problems::default() };
     let _ = VisitMut::visit(&mut query, &mut names);
     names.problems.or(Statement::Statement(Box::new(Ast::Query(query))))
 }
@@ -93,17 +93,20 @@ impl Visitor for Aliases {
 struct Names<'a> {
     place: Place<'a>,
     ports: Vec<&'a str>,
-    columns: Vec<&'a str>,
-    aliases: Aliases,
+    /// Those of the inputs and those that the query makes.
+    columns: BTreeSet<&'a str>,
+    /// What may stand before a dot: tables and columns.
+    before_dot: BTreeSet<&'a str>,
+    ctes: &'a [String],
     problems: Problems,
 }
 
 impl Names<'_> {
     /// Gives an unquoted name the letter case of the only thing that it can mean. What it does not know it leaves alone:
     /// DataFusion knows the scopes and says what is missing.
-    fn fold<'k>(name: &mut Ident, known: impl Iterator<Item = &'k str>) {
-        if let Ok(found) = find(&name.value, name.quote_style.is_some(), known)
-            && found != name.value
+    fn fold(name: &mut Ident, known: &BTreeSet<&str>) {
+        if !known.contains(name.value.as_str())
+            && let Ok(found) = find(&name.value, name.quote_style.is_some(), known.iter().copied())
         {
             name.value = found;
             name.quote_style = Some('"');
@@ -117,7 +120,7 @@ impl VisitorMut for Names<'_> {
     fn pre_visit_relation(&mut self, relation: &mut ObjectName) -> ControlFlow<()> {
         use datafusion::sql::sqlparser::ast::ObjectNamePart;
         let [ObjectNamePart::Identifier(name)] = relation.0.as_mut_slice() else { return ControlFlow::Continue(()) };
-        let known = || self.aliases.ctes.iter().map(String::as_str).chain(self.ports.iter().copied());
+        let known = || self.ctes.iter().map(String::as_str).chain(self.ports.iter().copied());
         match find(&name.value, name.quote_style.is_some(), known()) {
             Ok(found) => {
                 name.value = found;
@@ -137,14 +140,12 @@ impl VisitorMut for Names<'_> {
     }
 
     fn pre_visit_expr(&mut self, expr: &mut Expr) -> ControlFlow<()> {
-        let columns = || self.aliases.columns.iter().map(String::as_str).chain(self.columns.iter().copied());
-        let tables = || self.aliases.tables.iter().map(String::as_str).chain(self.ports.iter().copied());
         match expr {
-            Expr::Identifier(name) => Self::fold(name, unique(columns()).into_iter()),
+            Expr::Identifier(name) => Self::fold(name, &self.columns),
             Expr::CompoundIdentifier(parts) => {
                 if let [table, name, ..] = parts.as_mut_slice() {
-                    Self::fold(table, unique(tables().chain(columns())).into_iter());
-                    Self::fold(name, unique(columns()).into_iter());
+                    Self::fold(table, &self.before_dot);
+                    Self::fold(name, &self.columns);
                 }
             }
             Expr::Function(Function { name: ObjectName(parts), .. }) => {
@@ -159,8 +160,4 @@ impl VisitorMut for Names<'_> {
         }
         ControlFlow::Continue(())
     }
-}
-
-fn unique<'a>(names: impl Iterator<Item = &'a str>) -> std::collections::BTreeSet<&'a str> {
-    names.collect()
 }

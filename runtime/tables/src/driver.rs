@@ -17,7 +17,8 @@ pub enum Relation {
 #[derive(Debug, Clone, PartialEq)]
 pub struct Described {
     pub name: String,
-    pub ty: DataType,
+    /// `None`: neither a declaration nor a look at the rows could tell.
+    pub ty: Option<DataType>,
 }
 
 /// What a split reads.
@@ -28,6 +29,14 @@ pub struct Select {
     pub schema: SchemaRef,
     pub bookmark: Option<Bookmark>,
     pub range: Option<Range>,
+}
+
+impl Select {
+    /// The place of the bookmark among the columns of the output, if it is one of them.
+    pub fn mark(&self) -> Option<usize> {
+        let name = &self.bookmark.as_ref()?.column;
+        self.schema.fields().iter().position(|f| f.name() == name)
+    }
 }
 
 /// Read in the order of this column, from a position on.
@@ -85,8 +94,8 @@ pub trait Driver: Send + Sync {
     fn exists(&self) -> bool;
     /// Names of tables and views.
     fn tables(&self) -> Result<Vec<String>>;
-    /// The columns of a table or query, in order.
-    fn describe(&self, relation: &Relation) -> Result<Vec<Described>>;
+    /// The columns of a table or query, in order. Those that are `typed` otherwise need no type.
+    fn describe(&self, relation: &Relation, typed: &dyn Fn(&str) -> bool) -> Result<Vec<Described>>;
     /// Smallest and largest integer in a column of the rows to be read.
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>>;
     fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>>;

@@ -5,6 +5,7 @@ mod describe;
 mod encode;
 mod load;
 mod position;
+mod raw;
 mod read;
 mod staging;
 mod target;
@@ -108,8 +109,8 @@ impl Driver for Sqlite {
     fn tables(&self) -> Result<Vec<String>> {
         describe::tables(self)
     }
-    fn describe(&self, relation: &Relation) -> Result<Vec<Described>> {
-        describe::columns(self, relation)
+    fn describe(&self, relation: &Relation, typed: &dyn Fn(&str) -> bool) -> Result<Vec<Described>> {
+        describe::columns(self, relation, typed)
     }
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>> {
         describe::bounds(self, select, column)

@@ -202,9 +202,10 @@ impl PluginTransform {
         Ok(PluginTransform { opening, task, instance, stateful, faults, saved: None, since: vec![], since_bytes: 0 })
     }
 
-    fn one(&mut self, port: usize, rows: &RecordBatch) -> std::result::Result<Vec<Effect>, Trouble> {
+    /// One call. The outer error is not the rows' fault: the state cannot be kept.
+    fn one(&mut self, port: usize, rows: &RecordBatch) -> Result<std::result::Result<Vec<Effect>, Trouble>> {
         if let Some(trouble) = self.opening.too_large(rows, port) {
-            return Err(trouble);
+            return Ok(Err(trouble));
         }
         let done = self.opening.process(&mut self.instance, port, rows, !self.stateful);
         match &done {
@@ -220,10 +221,10 @@ impl PluginTransform {
             self.since_bytes = 0;
             self.restore()?;
         }
-        done
+        Ok(done)
     }
 
-    fn remember(&mut self, port: usize, rows: &RecordBatch) -> std::result::Result<(), Trouble> {
+    fn remember(&mut self, port: usize, rows: &RecordBatch) -> Result<()> {
         self.since_bytes += rows.get_array_memory_size();
         self.since.push((port, rows.clone()));
         if self.since.len() >= REDONE || self.since_bytes >= REDONE_BYTES {
@@ -234,25 +235,28 @@ impl PluginTransform {
         Ok(())
     }
 
-    fn save(&mut self) -> std::result::Result<Vec<u8>, Trouble> {
-        let state = self.instance.transform("save", None, |g, s| g.call_save(s))?;
+    fn save(&mut self) -> Result<Vec<u8>> {
+        let state = self.instance.transform("save", None, |g, s| g.call_save(s)).map_err(|t| self.opening.error(t))?;
         let limit = self.opening.setup.bounds.state;
-        match state.len() > limit {
-            true => Err(Trouble {
-                code: "plugin.output",
-                error: Error::bug(format!(
-                    "`save` gave {} bytes of state; the limit is {} MiB (state_mib)",
-                    state.len(),
-                    limit >> 20
-                )),
-                at: None,
-            }),
-            false => Ok(state),
+        if state.len() > limit {
+            let words = format!(
+                "{}: `save` gave {} bytes of state; the limit is {} MiB (state_mib)",
+                self.opening.file,
+                state.len(),
+                limit >> 20
+            );
+            return Err(Error::bug(words));
         }
+        Ok(state)
     }
 
     /// A new instance in the state that the old one had after its last good call.
-    fn restore(&mut self) -> std::result::Result<(), Trouble> {
+    fn restore(&mut self) -> Result<()> {
+        self.instance = self.restored().map_err(|t| self.opening.error(t))?;
+        Ok(())
+    }
+
+    fn restored(&self) -> std::result::Result<Instance, Trouble> {
         let (run, instance, instances) = &self.task;
         let mut fresh = self.opening.open(run, *instance, *instances)?;
         if let Some(state) = &self.saved {
@@ -262,12 +266,11 @@ impl PluginTransform {
             // What it did with them then, it has done.
             self.opening.process(&mut fresh, *port, rows, false)?;
         }
-        self.instance = fresh;
-        Ok(())
+        Ok(fresh)
     }
 
     fn rows(&mut self, port: usize, rows: RecordBatch, out: &mut dyn Out) -> Result<()> {
-        match self.one(port, &rows) {
+        match self.one(port, &rows)? {
             Ok(effects) => replay(effects, Some(&rows), out),
             Err(trouble) => match self.faults.judge(&self.opening, &trouble, rows.num_rows()) {
                 Verdict::Reject => reject(&trouble, &rows, out),

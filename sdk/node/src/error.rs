@@ -56,7 +56,7 @@ impl Error {
         use std::io::ErrorKind::*;
         let e = Error::world(format!("{doing} {what}: {error}"));
         match error.kind() {
-            StorageFull => e.help("free some disk space, or point the output or --state at another disk"),
+            StorageFull => e.help("free some disk space, or point the output, --state or --scratch at another disk"),
             PermissionDenied => e.help("check who may read or write it"),
             NotFound => e.help("check the path and the connection"),
             _ => e,

@@ -51,7 +51,8 @@ pub trait Out {
     /// Rows that did not come in but go out: `groups`, `exploded`, `read`.
     fn create(&mut self, reason: &str, rows: u64);
 
-    /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`.
+    /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`; a source sends what it has
+    /// and returns as if there were more.
     fn stopping(&self) -> bool;
 }
 

@@ -27,10 +27,8 @@ pub trait Encode: Send {
     fn memory(&self) -> usize {
         0
     }
-    /// Writes what waits in memory, if the format can do so in the middle of a file.
-    fn spill(&mut self) -> Result<()> {
-        Ok(())
-    }
+    /// Writes what waits in memory, and holds none afterwards.
+    fn spill(&mut self) -> Result<()>;
     /// Ends the file and hands it back, all bytes written but not yet synced.
     fn finish(self: Box<Self>) -> Result<File>;
 }
@@ -269,6 +267,11 @@ impl Encode for TextFile {
     }
     fn memory(&self) -> usize {
         self.buffer.capacity()
+    }
+    /// Every batch is written at once: what is left is room, which one huge row has made too large.
+    fn spill(&mut self) -> Result<()> {
+        self.buffer = vec![];
+        Ok(())
     }
     fn finish(self: Box<Self>) -> Result<File> {
         let buffer = match self.to {

@@ -502,6 +502,28 @@ fn memory_stays_small_and_is_given_back() {
     assert!((2..=4).contains(&groups), "{groups} row groups");
 }
 
+#[test]
+fn a_row_larger_than_the_budget_is_written_and_its_room_given_back() {
+    for config in [CSV, r#"(path: "out", format: Ndjson())"#, r#"(path: "out", format: Arrow())"#] {
+        let dir = tempfile::tempdir().unwrap();
+        let sink = sink(config, dir.path(), "a\nx");
+        let task = Task { memory: Memory::new(1 << 20), ..task("r", 0) };
+        let mut writer = sink.open(&task).unwrap();
+        let huge = "x".repeat(40 << 20);
+        for cell in [huge.as_str(), "y"] {
+            let column = Arc::new(arrow::array::StringArray::from(vec![cell])) as ArrayRef;
+            writer
+                .write(0, RecordBatch::try_from_iter(vec![("a", column)]).unwrap(), &mut Recorder::default())
+                .unwrap();
+        }
+        assert!(task.memory.used() < 1 << 20, "{config}: {} bytes held", task.memory.used());
+        let pending = writer.flush(1, &mut Recorder::default()).unwrap();
+        sink.commit(&commit("r"), &[pending]).unwrap();
+        let size = fs::read_dir(dir.path().join("out")).unwrap().map(|f| f.unwrap().metadata().unwrap().len()).max();
+        assert!(size > Some(40 << 20), "{config}: {size:?}");
+    }
+}
+
 proptest! {
     #![proptest_config(ProptestConfig::with_cases(40))]
     /// Whatever the partitions, limits and batches: all rows are in the files, each in the folder of its own values.

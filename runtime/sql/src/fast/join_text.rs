@@ -3,10 +3,11 @@
 //! DataFusion makes an array for every step of such a chain. Here each row is written once, eight bytes at a time: the
 //! codes that are built so (UPCs, keys) are made of short pieces.
 
+use crate::bounds::{MAX_BATCH, too_much};
 use arrow::array::{Array, AsArray, RecordBatch, StringArray};
 use arrow::buffer::{Buffer, NullBuffer, OffsetBuffer, ScalarBuffer};
 use arrow::datatypes::{DataType, Schema};
-use datafusion::common::{Result, ScalarValue, internal_err};
+use datafusion::common::{DataFusionError, Result, ScalarValue, internal_err};
 use datafusion::logical_expr::{ColumnarValue, Operator};
 use datafusion::physical_expr::expressions::{BinaryExpr, Literal};
 use datafusion::physical_expr::{PhysicalExpr, ScalarFunctionExpr};
@@ -163,14 +164,22 @@ impl JoinText {
     }
 }
 
-/// Writes the rows; `None` if they take more than an array of text can hold.
-fn join(sources: &[Source], rows: usize) -> Option<StringArray> {
+/// Bytes of all rows together.
+fn length(sources: &[Source], rows: usize) -> u64 {
     let bytes = sources.iter().map(|s| match s {
         Source::Literal(text) => text.len() * rows,
-        Source::Text(text) => text.value_data().len().min(text.value_offsets().last().map_or(0, |&end| end as usize)),
+        Source::Text(text) => match text.value_offsets() {
+            [first, .., last] => (last - first) as usize,
+            _ => 0,
+        },
         Source::Padded { total, .. } => total * rows,
     });
-    let bytes = bytes.sum::<usize>();
+    bytes.sum::<usize>() as u64
+}
+
+/// Writes the rows; `None` if they take more than an array of text can hold.
+fn join(sources: &[Source], rows: usize) -> Option<StringArray> {
+    let bytes = length(sources, rows) as usize;
     i32::try_from(bytes).ok()?;
     let nulls = sources.iter().fold(None, |all, s| match s {
         Source::Literal(_) => all,
@@ -266,8 +275,11 @@ impl PhysicalExpr for JoinText {
         self.slow.nullable(schema)
     }
     fn evaluate(&self, batch: &RecordBatch) -> Result<ColumnarValue> {
-        let joined = self.sources(batch)?.and_then(|sources| join(&sources, batch.num_rows()));
-        match joined {
+        let sources = self.sources(batch)?;
+        if let Some(bytes) = sources.as_deref().map(|s| length(s, batch.num_rows())).filter(|b| *b > MAX_BATCH) {
+            return Err(DataFusionError::External(Box::new(too_much("||", bytes, true))));
+        }
+        match sources.and_then(|sources| join(&sources, batch.num_rows())) {
             Some(text) => Ok(ColumnarValue::Array(Arc::new(text))),
             None => self.slow.evaluate(batch),
         }

@@ -4,7 +4,7 @@
 //! every text that is bound. Here cells are borrowed: from SQLite until the next step, and from Arrow during one insert.
 
 use rusqlite::{Connection, ffi};
-use std::ffi::{CStr, c_int};
+use std::ffi::{CStr, c_int, c_void};
 use std::ptr::{NonNull, null_mut};
 
 /// One value in SQLite's five storage classes.
@@ -70,6 +70,22 @@ impl Cursor {
             ffi::SQLITE_DONE => Ok(false),
             code => Err(last_error(&self.connection, code)),
         }
+    }
+
+    /// As [`step`](Cursor::step), but asks `stop` now and then, within a row too, and leaves with an interruption when it
+    /// says so. The statement then starts anew.
+    pub fn step_unless(&mut self, mut stop: &mut dyn FnMut() -> bool) -> Result<bool, rusqlite::Error> {
+        let handle = |cursor: &Cursor| {
+            // SAFETY: the connection is open as long as its cursor.
+            unsafe { cursor.connection.handle() }
+        };
+        let context = (&raw mut stop).cast();
+        // SAFETY: `stop` outlives the step, the only call that asks it, and is taken back right behind it.
+        unsafe { ffi::sqlite3_progress_handler(handle(self), ASKED_EVERY, Some(ask), context) };
+        let stepped = self.step();
+        // SAFETY: as above.
+        unsafe { ffi::sqlite3_progress_handler(handle(self), 0, None, null_mut()) };
+        stepped
     }
 
     /// A cell of the current row; null beyond the last column.
@@ -145,6 +161,16 @@ impl Cursor {
     }
 }
 
+/// Instructions of SQLite's machine between two questions: well under a millisecond.
+pub const ASKED_EVERY: c_int = 4096;
+
+/// SAFETY: `stop` points to the closure of a `step_unless` at work.
+unsafe extern "C" fn ask(stop: *mut c_void) -> c_int {
+    // SAFETY: by the caller's promise.
+    let stop = unsafe { &mut *stop.cast::<&mut dyn FnMut() -> bool>() };
+    stop().into()
+}
+
 /// SAFETY: `start` is null or valid for `length` bytes during `'a`.
 unsafe fn bytes<'a>(start: *const u8, length: c_int) -> &'a [u8] {
     match usize::try_from(length) {
@@ -180,6 +206,14 @@ unsafe fn bind(
             },
         }
     }
+}
+
+/// How many columns a table or a statement can have.
+pub fn most_columns() -> Result<usize, rusqlite::Error> {
+    let connection = Connection::open_in_memory()?;
+    // SAFETY: the connection is open; a negative value only asks.
+    let most = unsafe { ffi::sqlite3_limit(connection.handle(), ffi::SQLITE_LIMIT_COLUMN, -1) };
+    Ok(usize::try_from(most).unwrap_or(0))
 }
 
 fn failure(code: c_int, message: Option<String>) -> rusqlite::Error {
@@ -235,5 +269,21 @@ mod tests {
         insert.run([Cell::Int(1)].into_iter()).unwrap();
         assert!(insert.run([Cell::Int(1), Cell::Int(2)].into_iter()).is_err());
         assert_eq!(insert.into_connection().changes(), 1);
+    }
+
+    #[test]
+    fn a_step_that_never_ends_is_interrupted() {
+        let connection = Connection::open_in_memory().unwrap();
+        let endless = "WITH RECURSIVE t AS (SELECT 1 AS x UNION ALL SELECT x + 1 FROM t WHERE x > 0) SELECT x FROM t";
+        let mut cursor = Cursor::new(connection, &format!("{endless} WHERE x < 0")).unwrap();
+        let mut asked = 0;
+        let stopped = cursor.step_unless(&mut || {
+            asked += 1;
+            asked == 3
+        });
+        assert_eq!(stopped.unwrap_err().sqlite_error_code(), Some(rusqlite::ErrorCode::OperationInterrupted));
+        let mut cursor = Cursor::new(cursor.into_connection(), endless).unwrap();
+        assert!(cursor.step_unless(&mut || false).unwrap() && cursor.step().unwrap());
+        assert_eq!(cursor.cell(0), Cell::Int(2));
     }
 }

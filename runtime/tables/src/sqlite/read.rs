@@ -2,9 +2,9 @@
 //! sends its row to `errors`.
 
 use super::cursor::{Cell, Cursor};
-use super::describe::{from, range_condition};
+use super::describe::{Origin, range_condition};
 use super::position::{Position, Progress};
-use super::{Sqlite, quoted};
+use super::{Sqlite, quoted, raw};
 use crate::driver::{Relation, Select};
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
@@ -14,6 +14,7 @@ use arrow::compute::kernels::cast_utils::{Parser, parse_decimal, string_to_datet
 use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, SchemaRef, TimeUnit};
 use chrono::Utc;
+use rusqlite::ErrorCode;
 use selvedge_node::{Error, Next, Out, Reader, Rejection, Result, Task};
 use std::fmt::Write;
 use std::sync::Arc;
@@ -23,12 +24,16 @@ pub struct TableReader {
     cursor: Cursor,
     schema: SchemaRef,
     columns: Vec<Column>,
-    /// Of an incremental read; its column stands behind the others.
+    /// Of an incremental read.
     progress: Option<Progress>,
+    /// Its column; behind the others where it is none of them.
+    mark: usize,
     /// Rows of the position's own bookmark value that were read before.
     skip: u64,
     batch_rows: usize,
     batch_bytes: usize,
+    /// The run stopped in the middle of a step: the statement would start anew.
+    interrupted: bool,
 }
 
 impl TableReader {
@@ -38,8 +43,8 @@ impl TableReader {
             Some(text) => Some(Position::parse(text)?),
             None => None,
         };
-        let sql = statement(&connection, select, position.as_ref());
         let failed = |e| database.error("reading", &e);
+        let sql = statement(&connection, select, position.as_ref()).map_err(failed)?;
         let mut cursor = Cursor::new(connection, &sql).map_err(failed)?;
         if let Some(position) = &position {
             cursor.bind(1, position.mark().cell()).map_err(failed)?;
@@ -53,32 +58,12 @@ impl TableReader {
                 Some(Position::At { rows, .. }) => *rows,
                 _ => 0,
             },
+            mark: select.mark().unwrap_or(select.schema.fields().len()),
             progress: select.bookmark.as_ref().map(|_| Progress::resume(position)),
             batch_rows: task.batch_rows.max(1),
             batch_bytes: task.batch_bytes.max(1),
+            interrupted: false,
         })
-    }
-
-    /// The current row as JSON, for `errors`.
-    fn raw(&self) -> String {
-        let mut row = serde_json::Map::new();
-        for (i, field) in self.schema.fields().iter().enumerate() {
-            let value = match self.cursor.cell(i) {
-                Cell::Null => serde_json::Value::Null,
-                Cell::Int(v) => v.into(),
-                Cell::Real(v) => v.into(),
-                Cell::Text(t) => String::from_utf8_lossy(t).into(),
-                Cell::Blob(b) => b
-                    .iter()
-                    .fold(String::new(), |mut hex, byte| {
-                        _ = write!(hex, "{byte:02x}");
-                        hex
-                    })
-                    .into(),
-            };
-            row.insert(field.name().clone(), value);
-        }
-        serde_json::Value::Object(row).to_string()
     }
 
     fn misfit(&self, column: usize) -> Rejection {
@@ -87,21 +72,27 @@ impl TableReader {
             Cell::Null => "null".into(),
             Cell::Int(v) => format!("the integer {v}"),
             Cell::Real(v) => format!("the real {v}"),
-            Cell::Text(t) => format!("the text `{}`", String::from_utf8_lossy(t).chars().take(80).collect::<String>()),
+            Cell::Text(t) => format!("the text `{}`", raw::start(t, 80)),
             Cell::Blob(b) => format!("a blob of {} bytes", b.len()),
         };
         let message = format!("column `{name}` is {ty}, but holds {found}");
-        Rejection { code: "table.type".into(), message, raw: self.raw() }
+        let cells = self.schema.fields().iter().enumerate().map(|(i, f)| (f.name().as_str(), self.cursor.cell(i)));
+        Rejection { code: "table.type".into(), message, raw: raw::json(cells) }
     }
 }
 
 /// `SELECT columns[, bookmark] FROM … WHERE … ORDER BY bookmark, rowid`
-fn statement(connection: &rusqlite::Connection, select: &Select, position: Option<&Position>) -> String {
-    let mut columns: Vec<String> = select.schema.fields().iter().map(|f| quoted(f.name())).collect();
-    let mut conditions: Vec<String> = select.range.iter().map(range_condition).collect();
+fn statement(
+    connection: &rusqlite::Connection,
+    select: &Select,
+    position: Option<&Position>,
+) -> rusqlite::Result<String> {
+    let from = Origin::new(connection, &select.relation)?;
+    let mut columns: Vec<String> = select.schema.fields().iter().map(|f| from.column(f.name())).collect();
+    let mut conditions: Vec<String> = select.range.iter().map(|r| range_condition(r, &from)).collect();
     let mut order = String::new();
     if let Some(bookmark) = &select.bookmark {
-        let bookmark = quoted(&bookmark.column);
+        let bookmark = from.column(&bookmark.column);
         match position {
             Some(Position::After { .. }) => conditions.push(format!("{bookmark} > ?1")),
             Some(Position::At { .. }) => conditions.push(format!("{bookmark} >= ?1")),
@@ -114,26 +105,40 @@ fn statement(connection: &rusqlite::Connection, select: &Select, position: Optio
         {
             order.push_str(", rowid");
         }
-        columns.push(bookmark);
+        if select.mark().is_none() {
+            columns.push(bookmark);
+        }
     }
     let conditions = if conditions.is_empty() { String::new() } else { format!(" WHERE {}", conditions.join(" AND ")) };
     // No column at all still counts rows.
     let columns = if columns.is_empty() { "NULL".to_string() } else { columns.join(", ") };
-    format!("SELECT {columns} FROM {}{conditions}{order}", from(&select.relation))
+    Ok(from.select(&columns, &format!("{conditions}{order}")))
 }
 
 impl Reader for TableReader {
     fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
+        if self.interrupted {
+            return Err(Error::stopped());
+        }
         // Cells are added to their columns one by one; a row with a misfit is filtered out in the end.
         let mut misfits: Vec<usize> = vec![];
         let (mut rows, mut bytes, mut next) = (0, 0, Next::More);
         while rows < self.batch_rows && bytes < self.batch_bytes {
-            if !self.cursor.step().map_err(|e| self.database.error("reading", &e))? {
-                if let Some(progress) = &mut self.progress {
-                    progress.finish();
+            match self.cursor.step_unless(&mut || out.stopping()) {
+                Ok(true) => {}
+                Ok(false) => {
+                    if let Some(progress) = &mut self.progress {
+                        progress.finish();
+                    }
+                    next = Next::Done;
+                    break;
                 }
-                next = Next::Done;
-                break;
+                // The rows so far have been read and are accounted for.
+                Err(e) if e.sqlite_error_code() == Some(ErrorCode::OperationInterrupted) => {
+                    self.interrupted = true;
+                    break;
+                }
+                Err(e) => return Err(self.database.error("reading", &e)),
             }
             if self.skip > 0 {
                 self.skip -= 1;
@@ -147,11 +152,13 @@ impl Reader for TableReader {
                 }
             }
             if let Some(progress) = &mut self.progress {
-                progress.see(self.cursor.cell(self.columns.len()))?;
+                progress.see(self.cursor.cell(self.mark))?;
             }
             if let Some(column) = misfit {
                 misfits.push(rows);
-                out.reject(self.misfit(column))?;
+                let rejection = self.misfit(column);
+                bytes += rejection.raw.len();
+                out.reject(rejection)?;
             }
             rows += 1;
         }

@@ -10,10 +10,10 @@
 //! table is a copy of the target's definition, so that SQLite itself refuses, row by row, what the target would refuse. What
 //! depends on rows that are already there is asked once, before the flush.
 
-use super::cursor::Cursor;
+use super::cursor::{Cell, Cursor};
 use super::encode::Stored;
 use super::target::{Existing, Fit};
-use super::{Sqlite, error, list, open, quoted};
+use super::{Sqlite, error, list, open, quoted, raw};
 use crate::driver::{Change, Load};
 use arrow::array::{Array, AsArray, BooleanArray, RecordBatch};
 use arrow::datatypes::{DataType, Float32Type, Float64Type};
@@ -150,13 +150,6 @@ impl StagingWriter {
         connection.execute_batch(&sql).map_err(|e| failed(&e))?;
         Cursor::new(connection, &insert).map_err(|e| failed(&e))
     }
-
-    /// Whether rows may be refused for what is already in the target, so that they count as written only at the flush.
-    fn asks_at_flush(&self) -> bool {
-        let unique = self.fit.existing.as_ref().is_some_and(|e| !e.unique.is_empty());
-        self.fit.existing.as_ref().is_some_and(|e| !e.foreign.is_empty())
-            || unique && self.load.change == Change::Append
-    }
 }
 
 /// A row that cannot be staged, and why.
@@ -219,7 +212,7 @@ impl Writer for StagingWriter {
         if self.current.is_none() {
             self.begin()?;
         }
-        let at_once = !self.asks_at_flush();
+        let at_once = !self.fit.asks_at_flush(&self.load.change);
         let columns = self.fit.columns.iter().zip(batch.columns());
         let columns = columns.map(|(c, a)| Stored::of(a, &c.ty)).collect::<Result<Vec<_>>>()?;
 
@@ -264,7 +257,7 @@ impl Writer for StagingWriter {
         if self.current.is_none() {
             self.begin()?;
         }
-        let late = self.asks_at_flush();
+        let late = self.fit.asks_at_flush(&self.load.change);
         let Some(staging) = self.current.take() else { return Err(Error::bug("the staging file just opened is gone")) };
         let Flushing { path, connection, mut rows, lock } = staging.into_parts();
         let flushed = self.settle(&path, connection, &mut rows, late, out);
@@ -399,18 +392,17 @@ impl StagingWriter {
 
     /// A staged row as JSON; its columns stand behind the first.
     fn json(&self, row: &rusqlite::Row) -> rusqlite::Result<String> {
-        let mut object = serde_json::Map::new();
-        for (i, name) in self.fit.names().into_iter().enumerate() {
-            let value = match row.get_ref(i + 1)? {
-                ValueRef::Null => serde_json::Value::Null,
-                ValueRef::Integer(v) => v.into(),
-                ValueRef::Real(v) => v.into(),
-                ValueRef::Text(t) => String::from_utf8_lossy(t).into(),
-                ValueRef::Blob(b) => b.iter().map(|byte| format!("{byte:02x}")).collect::<String>().into(),
+        let cells = self.fit.names().into_iter().enumerate().map(|(i, name)| {
+            let cell = match row.get_ref(i + 1)? {
+                ValueRef::Null => Cell::Null,
+                ValueRef::Integer(v) => Cell::Int(v),
+                ValueRef::Real(v) => Cell::Real(v),
+                ValueRef::Text(t) => Cell::Text(t),
+                ValueRef::Blob(b) => Cell::Blob(b),
             };
-            object.insert(name.to_string(), value);
-        }
-        Ok(serde_json::Value::Object(object).to_string())
+            Ok((name, cell))
+        });
+        Ok(raw::json(cells.collect::<rusqlite::Result<Vec<_>>>()?.into_iter()))
     }
 }
 

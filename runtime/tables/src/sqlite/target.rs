@@ -1,10 +1,12 @@
 //! Whether a load fits its target: the table as it is, and the columns of the load as they will be stored in it.
 
+use super::cursor::most_columns;
 use super::{Sqlite, error, types};
 use crate::driver::{Change, Drift, Load};
 use arrow::datatypes::DataType;
 use rusqlite::{Connection, OptionalExtension};
 use selvedge_node::{Problem, Problems, Result};
+use std::collections::HashSet;
 use std::path::Path;
 
 /// A table that is there.
@@ -65,6 +67,13 @@ impl Fit {
 
     pub fn key_names(&self) -> Vec<&str> {
         self.keys.iter().filter_map(|&k| self.columns.get(k)).map(|c| c.name.as_str()).collect()
+    }
+
+    /// Whether rows may be refused for what is already in the target, so that they count as written only at the flush.
+    pub fn asks_at_flush(&self, change: &Change) -> bool {
+        self.existing
+            .as_ref()
+            .is_some_and(|e| !e.foreign.is_empty() || *change == Change::Append && !e.unique.is_empty())
     }
 
     /// Whether the target itself keeps the keys unique.
@@ -226,9 +235,10 @@ pub fn fit(existing: Option<Existing>, load: &Load) -> std::result::Result<Fit, 
     let mut problems = Problems::default();
     let problem = |text: String| Problem::error(load.span, text);
     let mut columns: Vec<FitColumn> = vec![];
+    let mut names = HashSet::new();
     for field in load.schema.fields() {
         let (name, ty) = (field.name(), field.data_type());
-        if columns.iter().any(|c| c.name.eq_ignore_ascii_case(name)) {
+        if !names.insert(name.to_ascii_lowercase()) {
             let text = format!("two columns are named `{name}`: SQL does not tell upper and lower case apart");
             problems.push(problem(text).help("rename one with SchemaEdit(edits: [Rename(…)])"));
             continue;
@@ -287,7 +297,20 @@ pub fn fit(existing: Option<Existing>, load: &Load) -> std::result::Result<Fit, 
         }
         _ => vec![],
     };
-    problems.or(Fit { columns, keys, existing })
+    let there =
+        existing.as_ref().map_or(columns.len(), |e| e.columns.len() + columns.iter().filter(|c| c.added).count());
+    let fit = Fit { columns, keys, existing };
+    // One more tells how often a row was merged, or goes with the rows that the target is asked about.
+    let extra = usize::from(matches!(load.change, Change::Upsert(_)) || fit.asks_at_flush(&load.change));
+    match most_columns() {
+        Ok(most) if there + extra > most => {
+            let text = format!("{there} columns are too many: a load into SQLite can have {}", most - extra);
+            problems.push(problem(text).help("keep fewer with SchemaEdit(edits: [Select([…])])"));
+        }
+        Ok(_) => {}
+        Err(e) => problems.push(Problem::nowhere(format!("opening a database in memory: {e}"))),
+    }
+    problems.or(fit)
 }
 
 #[cfg(test)]

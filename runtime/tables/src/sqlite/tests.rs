@@ -382,6 +382,50 @@ fn what_does_not_fit_is_said_by_the_plan() {
 }
 
 #[test]
+fn more_columns_than_sqlite_has_are_said_by_the_plan() {
+    let names = |columns: usize| (0..columns).map(|i| format!("c{i}"));
+    let check = |made: Option<(usize, &str)>, config: &str, columns: usize, most: Option<usize>| {
+        let dir = tempfile::tempdir().unwrap();
+        if let Some((columns, unique)) = made {
+            let columns: Vec<String> = names(columns).map(|name| format!("{name} BIGINT")).collect();
+            database(dir.path()).execute_batch(&format!("CREATE TABLE t ({}{unique})", columns.join(", "))).unwrap();
+        }
+        let fields: Vec<Field> = names(columns).map(|name| Field::new(name, DataType::Int64, true)).collect();
+        let case = warehouse(dir.path(), config).batch(RecordBatch::new_empty(Arc::new(Schema::new(fields))));
+        match most {
+            // What the plan lets pass can be done.
+            None => assert!(case.run().rejected.is_empty()),
+            Some(most) => {
+                let problems = case.problems();
+                let end = format!("are too many: a load into SQLite can have {most} (keep fewer with");
+                assert!(problems.contains(&end) && problems.lines().count() == 1, "{made:?} {config}: {problems}");
+            }
+        }
+    };
+    check(None, "", 2000, None);
+    check(None, "", 2001, Some(2000));
+    check(None, "mode: Upsert([\"c0\"])", 1999, None);
+    check(None, "mode: Upsert([\"c0\"])", 2000, Some(1999));
+    check(Some((1999, "")), "drift: AddColumns", 2000, None);
+    check(Some((1999, "")), "drift: AddColumns", 2001, Some(2000));
+    check(Some((1999, " UNIQUE")), "", 1999, None);
+    check(Some((2000, " UNIQUE")), "", 2000, Some(1999));
+}
+
+#[test]
+fn cells_of_100_mb_go_in_and_come_out() {
+    let dir = tempfile::tempdir().unwrap();
+    let (text, bytes) = ("ü".repeat(50_000_000), vec![0xff; 100_000_000]);
+    let columns: [(&str, ArrayRef, bool); 2] = [
+        ("text", Arc::new(StringArray::from_iter_values([&text])), true),
+        ("bytes", Arc::new(BinaryArray::from_iter_values([&bytes])), true),
+    ];
+    warehouse(dir.path(), "").batch(RecordBatch::try_from_iter_with_nullable(columns).unwrap()).run();
+    let rows = stored(dir.path()).rows(0);
+    assert!(rows.column(0).as_string::<i32>().value(0) == text && rows.column(1).as_binary::<i32>().value(0) == bytes);
+}
+
+#[test]
 fn drift_adds_columns_on_request() {
     let dir = tempfile::tempdir().unwrap();
     database(dir.path()).execute_batch("CREATE TABLE t (sku TEXT); INSERT INTO t VALUES ('old')").unwrap();
