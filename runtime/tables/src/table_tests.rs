@@ -1,3 +1,5 @@
+//! The node on real databases: what it reads, refuses and remembers.
+
 use super::*;
 use rusqlite::Connection;
 use selvedge_node::{Memory, Next, Reader, Work};
