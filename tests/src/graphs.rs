@@ -23,6 +23,7 @@ pub const GRAPHS: &[Graph] = &[
 fn place() -> Place {
     let place = Place::new();
     copy_folder(&top().join("graphs"), &place.path("graphs"));
+    copy_folder(&top().join("plugins"), &place.path("plugins"));
     place
 }
 

@@ -71,6 +71,7 @@ fn a_plugin_that_behaves_is_a_node_like_any_other() {
         (&node["kind"], &node["inputs"][0]["rows"], &node["outputs"][0]["rows"]),
         (&"Plugin".into(), &100.into(), &100.into())
     );
+    assert_eq!(node["counters"], serde_json::json!([{"name": "rows seen", "value": 100}]));
 }
 
 #[test]

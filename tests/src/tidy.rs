@@ -107,6 +107,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("size_normalizer", GUEST),
     ("upc_check", GUEST),
     ("evil", GUEST),
+    ("speed", GUEST),
 ];
 const GUEST: &[&str] = &["selvedge-guest"];
 const NODE: &[&str] = &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-cast"];

@@ -8,7 +8,7 @@
 use selvedge_guest::bindings::about::exports::selvedge::plugin::about::Guest as About;
 use selvedge_guest::bindings::transform::exports::selvedge::plugin::transform_node::{Guest, Plan};
 use selvedge_guest::bindings::types::*;
-use selvedge_guest::bindings::{logging, rows};
+use selvedge_guest::bindings::{counters, logging, rows};
 use std::cell::RefCell;
 use std::hint::black_box;
 
@@ -162,6 +162,7 @@ impl Guest for Evil {
         if plot.crime == "leak" {
             LEAKED.with(|l| l.borrow_mut().push(vec![1; 1 << 20]));
         }
+        counters::add("rows seen", batch.rows.into());
         let good = same(&batch);
         if !guilty {
             send(batch.rows, RowsFrom::Same, vec![good]);

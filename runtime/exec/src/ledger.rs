@@ -51,6 +51,8 @@ pub(crate) struct Reasons {
     pub rejected: BTreeMap<String, Reason>,
     pub absorbed: BTreeMap<String, Reason>,
     pub created: BTreeMap<String, Reason>,
+    /// Counters of the node's own: values, not rows.
+    pub counters: BTreeMap<String, Reason>,
 }
 
 /// Counts rows of a reason and asks for samples while some are wanted.

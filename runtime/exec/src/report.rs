@@ -76,6 +76,9 @@ pub struct NodeReport {
     pub altered: Vec<Sampled>,
     pub absorbed: Vec<Counted>,
     pub created: Vec<Counted>,
+    /// The node's own, outside of the equation.
+    #[serde(default)]
+    pub counters: Vec<Counter>,
     /// Summed over instances.
     pub busy_seconds: f64,
     pub blocked_seconds: f64,
@@ -110,6 +113,12 @@ pub struct PortReport {
 pub struct Counted {
     pub reason: String,
     pub rows: u64,
+}
+
+#[derive(Debug, Clone, Serialize, Deserialize)]
+pub struct Counter {
+    pub name: String,
+    pub value: u64,
 }
 
 #[derive(Debug, Clone, Serialize, Deserialize)]
@@ -172,6 +181,7 @@ pub(crate) fn node(node: &selvedge_plan::Node, (stage, instances): (usize, usize
         altered: sampled(&reasons.altered),
         absorbed: counted(&reasons.absorbed),
         created: counted(&reasons.created),
+        counters: reasons.counters.iter().map(|(name, c)| Counter { name: name.clone(), value: c.rows }).collect(),
         busy_seconds: ledger.busy().as_secs_f64(),
         blocked_seconds: ledger.blocked().as_secs_f64(),
         idle_seconds: ledger.idle().as_secs_f64(),

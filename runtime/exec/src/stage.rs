@@ -460,6 +460,12 @@ impl Out for Exit<'_> {
         entry(&mut self.ledger().reasons().created, reason).rows += rows;
     }
 
+    fn count(&mut self, name: &str, value: u64) {
+        let mut reasons = self.ledger().reasons();
+        let counter = entry(&mut reasons.counters, name);
+        counter.rows = counter.rows.saturating_add(value);
+    }
+
     fn stopping(&self) -> bool {
         // What has come so far still goes through when a run is drained; but a source need not look for more.
         let source = self.stage.nodes[self.at].inputs == 0;

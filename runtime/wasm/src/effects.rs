@@ -24,6 +24,7 @@ pub enum Effect {
     Absorb(String, u64),
     Create(String, u64),
     Altered(String, BooleanArray),
+    Count(String, u64),
 }
 
 /// The effects of the call in process.
@@ -68,7 +69,7 @@ impl Effects {
                     Effect::DropKept(_, n, _) | Effect::Absorb(_, n) => out += n,
                     Effect::RejectRaw(_) => out += 1,
                     Effect::Create(_, n) => made += n,
-                    Effect::Altered(..) => {}
+                    Effect::Altered(..) | Effect::Count(..) => {}
                 }
             }
             if rows + made != out {
@@ -282,6 +283,7 @@ pub fn replay(effects: Vec<Effect>, batch: Option<&RecordBatch>, out: &mut dyn O
             }
             (Effect::Absorb(reason, rows), _) => out.absorb(&reason, rows),
             (Effect::Create(reason, rows), _) => out.create(&reason, rows),
+            (Effect::Count(name, value), _) => out.count(&name, value),
             // Refused when it was said: there was no batch then either.
             (Effect::Drop(..) | Effect::Altered(..) | Effect::Reject(..), None) => {}
         }

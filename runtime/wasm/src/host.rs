@@ -24,7 +24,6 @@ pub struct Host {
     pub node: Arc<str>,
     pub secrets: Arc<BTreeMap<String, String>>,
     pub effects: Effects,
-    pub counters: BTreeMap<String, u64>,
     pub taken: Taken,
     pub log: LogLines,
     /// In nanoseconds.
@@ -236,11 +235,8 @@ impl logging::Host for Host {
 
 impl counters::Host for Host {
     fn add(&mut self, name: String, value: u64) -> wasmtime::Result<()> {
-        let name = self.effects.reason(name);
-        let name = self.refuse(name)?;
-        let counter = self.counters.entry(name).or_default();
-        *counter = counter.saturating_add(value);
-        Ok(())
+        let done = self.effects.reason(name).map(|name| self.effects.push(Effect::Count(name, value)));
+        self.refuse(done)
     }
 }
 

@@ -12,7 +12,6 @@ use crate::stdio::Tail;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
 use selvedge_node::{Error, Fault};
-use std::collections::BTreeMap;
 use std::sync::Arc;
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::ResourceTable;
@@ -68,7 +67,6 @@ impl Instance {
             node: setup.node.clone(),
             secrets: setup.granted.secrets.clone(),
             effects: Effects::new(setup.outputs.clone(), setup.bounds.output),
-            counters: BTreeMap::new(),
             taken: Taken::new(&setup.bounds),
             log: LogLines::new(setup.bounds.log_lines),
             // Longer than the deadline, so that who waits that long is ended when it goes on.

@@ -51,6 +51,12 @@ pub trait Out {
     /// Rows that did not come in but go out: `groups`, `exploded`, `read`.
     fn create(&mut self, reason: &str, rows: u64);
 
+    /// Adds to a counter of the node's own, shown in the report: `cache hits`, `retries`. Names are few and stable. Where nobody
+    /// reports, nothing is counted.
+    fn count(&mut self, name: &str, value: u64) {
+        let _ = (name, value);
+    }
+
     /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`; a source sends what it has
     /// and returns as if there were more.
     fn stopping(&self) -> bool;
