@@ -22,9 +22,9 @@ fn evil(crime: &str, at: &str, more: &str) -> Place {
 
 impl Place {
     fn with_plugins(&self, words: &[&str]) -> Ran {
-        // Compiled once for all tests of this process.
-        let cache = std::env::temp_dir().join(format!("selvedge-tests-plugins-{}", std::process::id()));
-        self.start_with(words, |c| _ = c.env("SELVEDGE_PLUGIN_CACHE", &cache)).wait()
+        // Compiled once, not by each of these processes.
+        let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugins");
+        self.start_with(words, |c| _ = c.env("SELVEDGE_PLUGIN_CACHE", cache)).wait()
     }
 
     fn run_plugins(&self) -> Ran {
@@ -248,4 +248,46 @@ fn upcs_are_checked_by_a_plugin() {
     );
     let ran = place.with_plugins(&["check", "graph.ron", "--short"]).code(2);
     assert!(ran.stderr.contains("graph.ron:3:87: error: upc_check.wasm: no column named `ucp`"), "{}", ran.stderr);
+}
+
+#[test]
+fn a_source_and_a_sink_reach_what_is_granted_and_no_more() {
+    let graph = |grant: &str| {
+        format!(
+            r#"Graph(name: "labels", nodes: {{
+                "lines": Plugin(path: "fixed_width.wasm", config: (skip: 1, columns: [
+                    (name: "sku", start: 1, length: 4), (name: "price", start: 5, length: 6)]), {grant}),
+                "bad": Files(input: "lines.errors", path: "bad", format: Ndjson()),
+                "labels": Plugin(input: "lines", path: "text_template.wasm",
+                    config: (file: "/out/labels.zpl", row: "^FD{{sku}} {{price}}^FS\n", footer: "end\n"),
+                    grant: (files: {{"/out": Write("labels")}})),
+            }})"#
+        )
+    };
+    let place = Place::with(&graph(r#"grant: (files: {"/in": Read("in")})"#));
+    for name in ["fixed_width", "text_template"] {
+        std::fs::copy(top().join(format!("plugins/{name}.wasm")), place.path(&format!("{name}.wasm"))).unwrap();
+    }
+    place.write("in/1.txt", "SKU PRICE\nAB12  1.50\nx\nCD34 20.00\n");
+    std::fs::create_dir_all(place.path("labels")).unwrap();
+    place.run_plugins().code(0);
+    assert_eq!(
+        std::fs::read_to_string(place.path("labels/labels.zpl")).unwrap(),
+        "^FDAB12 1.50^FS\n^FDCD34 20.00^FS\nend\n"
+    );
+    assert_eq!(place.files("labels").len(), 1, "the part file is renamed");
+    let bad: Value = serde_json::from_str(&place.published("bad")[0]).unwrap();
+    assert_eq!((&bad["errorCode"], &bad["rawData"]), (&"fixed_width.short".into(), &"x".into()));
+
+    // A second run goes on where the first one stopped.
+    place.write("in/1.txt", "SKU PRICE\nAB12  1.50\nx\nCD34 20.00\nEF56  3.00\n");
+    place.run_plugins().code(0);
+    assert_eq!(std::fs::read_to_string(place.path("labels/labels.zpl")).unwrap(), "^FDEF56 3.00^FS\nend\n");
+
+    // Without the grant there is no such folder; a warning has said so before.
+    place.write("graph.ron", graph(""));
+    let ran = place.run_plugins();
+    assert_eq!(ran.code, Some(1));
+    assert!(ran.stderr.contains("asks for the folder /in, which is not granted"), "{}", ran.stderr);
+    assert!(place.report()["error"]["message"].as_str().unwrap().starts_with("fixed_width.wasm: listing /in: "));
 }

@@ -108,6 +108,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("upc_check", GUEST),
     ("evil", GUEST),
     ("speed", GUEST),
+    ("fixed_width", GUEST),
+    ("text_template", GUEST),
 ];
 const GUEST: &[&str] = &["selvedge-guest"];
 const NODE: &[&str] = &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-cast"];
