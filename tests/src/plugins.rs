@@ -194,6 +194,11 @@ fn what_is_no_plugin_is_said_to_be_none() {
         (noise, "this is not WebAssembly"),
         (whole[..whole.len() / 2].to_vec(), "is not a sound WebAssembly component"),
         (b"\0asm\x0d\0\x01\0".to_vec(), "this component is no plugin: it exports nothing"),
+        // A type section with an empty instance type, and an import of it.
+        (
+            b"\0asm\x0d\0\x01\0\x07\x03\x01\x42\0\x0a\x16\x01\0\x11foreign:thing/api\x05\0".to_vec(),
+            "this plugin needs `foreign:thing/api`, which Selvedge does not offer",
+        ),
         (newer, "version 0.9.0 of the contract"),
     ] {
         let place = evil("none", "", "");
