@@ -105,13 +105,15 @@ pub struct Mask {
 impl Mask {
     /// The rows for which `inside` is true.
     pub fn from_fn(rows: usize, mut inside: impl FnMut(usize) -> bool) -> Mask {
-        let mut mask = Mask { bits: vec![0; rows.div_ceil(8)], len: rows };
-        (0..rows).filter(|row| inside(*row)).for_each(|row| mask.set(row));
-        mask
+        // A byte at a time and without a branch: an eighth of the stores of setting bits one by one.
+        let byte = |start: usize| {
+            (start..rows.min(start + 8)).fold(0, |byte, row| byte | u8::from(inside(row)) << (row - start))
+        };
+        Mask { bits: (0..rows).step_by(8).map(byte).collect(), len: rows }
     }
     /// None of the rows.
     pub fn none(rows: usize) -> Mask {
-        Mask::from_fn(rows, |_| false)
+        Mask { bits: vec![0; rows.div_ceil(8)], len: rows }
     }
     /// Adds a row; nothing happens where there is no such row.
     pub fn set(&mut self, row: usize) {
@@ -130,7 +132,12 @@ impl Mask {
     /// The other rows.
     #[must_use]
     pub fn not(&self) -> Mask {
-        Mask::from_fn(self.len, |row| !self.get(row))
+        let mut bits: Vec<u8> = self.bits.iter().map(|byte| !byte).collect();
+        // What is behind the last row stays 0, so that counting is counting bits.
+        if let (Some(last), rest @ 1..) = (bits.last_mut(), self.len % 8) {
+            *last &= (1 << rest) - 1;
+        }
+        Mask { bits, len: self.len }
     }
     /// The rows in it, ascending.
     pub fn rows(&self) -> impl Iterator<Item = usize> + '_ {
