@@ -12,7 +12,6 @@ use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use wasmtime::StoreContextMut;
-use wasmtime::component::types::ComponentItem;
 use wasmtime::component::{Component, HasSelf, InstancePre, Linker};
 use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
@@ -193,7 +192,6 @@ fn check(component: Component, hash: &str, bytes: usize) -> Result<Loaded> {
     }
     let has = |name: &str| exported.iter().any(|e| *e == format!("{OURS}{name}@{CONTRACT}"));
     let worlds: Vec<&str> = ["transform-node", "source-node", "sink-node"].into_iter().filter(|w| has(w)).collect();
-    let functions = ty.exports(engine).filter(|(_, item)| matches!(item.ty, ComponentItem::ComponentFunc(_))).count();
 
     let linker = linker(engine).map_err(|e| Error::bug(format!("the plugin engine does not start: {e:#}")))?;
     let misfit = |e: wasmtime::Error| {
@@ -206,9 +204,9 @@ fn check(component: Component, hash: &str, bytes: usize) -> Result<Loaded> {
         ["source-node"] => World::Source(source_node::GuestIndices::new(&pre).map_err(misfit)?),
         ["sink-node"] => World::Sink(sink_node::GuestIndices::new(&pre).map_err(misfit)?),
         [] => {
-            let found = match (exported.is_empty(), functions) {
-                (true, _) => "nothing".to_string(),
-                _ => exported.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", "),
+            let found = match exported.is_empty() {
+                true => "nothing".to_string(),
+                false => exported.iter().map(|e| format!("`{e}`")).collect::<Vec<_>>().join(", "),
             };
             return Err(Error::graph(format!("this component is no plugin: it exports {found}"))
                 .help("a plugin exports `transform-node`, `source-node` or `sink-node` of `selvedge:plugin`"));

@@ -10,7 +10,7 @@ use arrow::datatypes::SchemaRef;
 use selvedge_node::{Out, Rejection, Result};
 use std::collections::HashSet;
 
-/// Different reasons that a plugin may give in one call; what comes above them is `other`.
+/// Different reasons that an instance may give in its life; what comes above them is `other`.
 const REASONS: usize = 100;
 /// Bytes of one reason, message or sample; the rest is cut off.
 const TEXT: usize = 4096;

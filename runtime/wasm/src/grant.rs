@@ -5,8 +5,9 @@ use schemars::JsonSchema;
 use selvedge_node::{Error, Result};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::net::{SocketAddr, ToSocketAddrs};
 use std::path::{Path, PathBuf};
-use std::sync::Arc;
+use std::sync::{Arc, OnceLock};
 use wasmtime_wasi::{FsPerms, WasiCtx, WasiCtxBuilder};
 
 /// Access to the world outside of the plugin.
@@ -42,12 +43,14 @@ pub enum Folder {
 pub struct Granted {
     files: Vec<(PathBuf, String, bool)>,
     environment: Vec<(String, String)>,
-    addresses: Arc<[std::net::SocketAddr]>,
+    network: Vec<String>,
+    /// Of `network`, looked up by the first instance.
+    addresses: Arc<OnceLock<Vec<SocketAddr>>>,
     pub secrets: Arc<BTreeMap<String, String>>,
 }
 
 impl Grant {
-    /// Whether a plugin's wish is granted.
+    /// What is granted, in words.
     pub fn names(&self) -> Vec<String> {
         let files = self.files.iter().map(|(name, folder)| match folder {
             Folder::Read(path) => format!("files {name} (reads {path})"),
@@ -59,8 +62,24 @@ impl Grant {
         files.chain(environment).chain(secrets).chain(network).collect()
     }
 
-    pub fn granted(&self, base: &Path) -> Result<Granted> {
-        use std::net::ToSocketAddrs;
+    pub fn granted(&self, base: &Path) -> Granted {
+        let files = self.files.iter().map(|(name, folder)| match folder {
+            Folder::Read(path) => (base.join(path), name.clone(), false),
+            Folder::Write(path) => (base.join(path), name.clone(), true),
+        });
+        Granted {
+            files: files.collect(),
+            environment: self.environment.clone().into_iter().collect(),
+            network: self.network.clone(),
+            addresses: Arc::default(),
+            secrets: Arc::new(self.secrets.clone()),
+        }
+    }
+}
+
+impl Granted {
+    /// Not while planning, which must not reach the world.
+    fn looked_up(&self) -> Result<Vec<SocketAddr>> {
         let mut addresses = vec![];
         for address in &self.network {
             let found = address.to_socket_addrs().map_err(|e| {
@@ -69,28 +88,21 @@ impl Grant {
             })?;
             addresses.extend(found);
         }
-        let files = self.files.iter().map(|(name, folder)| match folder {
-            Folder::Read(path) => (base.join(path), name.clone(), false),
-            Folder::Write(path) => (base.join(path), name.clone(), true),
-        });
-        Ok(Granted {
-            files: files.collect(),
-            environment: self.environment.clone().into_iter().collect(),
-            addresses: addresses.into(),
-            secrets: Arc::new(self.secrets.clone()),
-        })
+        Ok(addresses)
     }
-}
 
-impl Granted {
     /// What the plugin sees of the system: empty but for what is granted.
     pub fn wasi(&self, stderr: &Tail) -> Result<WasiCtx> {
         let mut wasi = WasiCtxBuilder::new();
         wasi.stdout(stderr.clone()).stderr(stderr.clone()).envs(&self.environment);
-        wasi.allow_udp(false).allow_tcp(!self.addresses.is_empty());
+        wasi.allow_udp(false).allow_tcp(!self.network.is_empty());
+        if self.addresses.get().is_none() {
+            let found = self.looked_up()?;
+            self.addresses.get_or_init(|| found);
+        }
         let addresses = self.addresses.clone();
         wasi.socket_addr_check(move |address, _| {
-            let known = addresses.contains(&address);
+            let known = addresses.get().is_some_and(|known| known.contains(&address));
             Box::pin(async move { known })
         });
         for (path, name, write) in &self.files {

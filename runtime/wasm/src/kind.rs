@@ -10,7 +10,7 @@ use crate::instance::{Instance, Setup, Trouble};
 use crate::limits::{Bounds, Limits};
 use crate::sink::PluginSink;
 use crate::source::PluginSource;
-use crate::transform::{PluginMap, PluginTransform};
+use crate::transform::{Opening, PluginMap, PluginTransform};
 use crate::wire::{Arriving, schema_of};
 use schemars::JsonSchema;
 use selvedge_node::prelude::SchemaRef;
@@ -20,6 +20,7 @@ use selvedge_node::{
 };
 use selvedge_ron::{Value, ValueKind};
 use serde::Deserialize;
+use std::cell::OnceCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -53,7 +54,6 @@ struct Config {
     sha256: Option<Spanned<String>>,
     /// The plugin's own settings: `(column: "upc")`. `selvedge plugin inspect FILE` tells which there are.
     #[serde(default)]
-    #[allow(dead_code, reason = "taken from the tree, with the places of its parts; here for the reference")]
     config: serde_json::Value,
     /// What the plugin may reach outside of its rows: nothing, unless it is named here.
     #[serde(default)]
@@ -72,6 +72,8 @@ struct Parsed {
     /// `config: …` in the text.
     own: Option<Value>,
     settings: Arc<Settings>,
+    /// Read and checked once, for the ports and for the work.
+    ready: OnceCell<Ready>,
 }
 
 impl ErasedKind for Plugin {
@@ -103,7 +105,12 @@ impl ErasedKind for Plugin {
     }
     fn parse(&self, body: &Value) -> Result<Box<dyn ErasedConfig>, Problem> {
         let config = selvedge_ron::from_value(body)?;
-        Ok(Box::new(Parsed { config, own: body.field("config").cloned(), settings: self.settings.clone() }))
+        Ok(Box::new(Parsed {
+            config,
+            own: body.field("config").cloned(),
+            settings: self.settings.clone(),
+            ready: OnceCell::new(),
+        }))
     }
 }
 
@@ -137,7 +144,17 @@ struct Ready {
 }
 
 impl Parsed {
-    fn ready(&self, site: &Site) -> Result<Ready, Problems> {
+    fn ready(&self, site: &Site) -> Result<&Ready, Problems> {
+        match self.ready.get() {
+            Some(ready) => Ok(ready),
+            None => {
+                let ready = self.load(site)?;
+                Ok(self.ready.get_or_init(|| ready))
+            }
+        }
+    }
+
+    fn load(&self, site: &Site) -> Result<Ready, Problems> {
         let mut problems = Problems::default();
         let config = &self.config;
         let path = site.base.join(config.path.as_str());
@@ -155,14 +172,13 @@ impl Parsed {
         }
         let bounds = config.limits.within(&self.settings.caps).map_err(|e| Problem::error(site.span, e));
         let bounds = problems.take(bounds);
-        let json = self.own.as_ref().map_or(Ok("{}".to_string()), json_text);
-        let json = problems.take(json);
-        let (Some(plugin), Some(bounds), Some(json)) = (plugin, bounds, json) else { return Err(problems) };
+        let (Some(plugin), Some(bounds)) = (plugin, bounds) else { return Err(problems) };
         let file = path.file_name().map_or_else(|| "plugin".into(), |name| name.to_string_lossy().into_owned());
         problems.or(Ready {
             plugin,
             file,
-            config: json,
+            // The form in which plugins of all languages read them.
+            config: if config.config.is_null() { "{}".into() } else { config.config.to_string() },
             own: self.own.clone(),
             grant: config.grant.clone(),
             bounds,
@@ -179,12 +195,6 @@ fn said(problem: Problem, help: Option<String>) -> Problem {
         Some(help) => problem.help(help),
         None => problem,
     }
-}
-
-/// Settings as JSON, the form in which plugins of all languages read them.
-fn json_text(value: &Value) -> Result<String, Problem> {
-    let json: serde_json::Value = selvedge_ron::from_value(value)?;
-    Ok(if json.is_null() { "{}".into() } else { json.to_string() })
 }
 
 impl Ready {
@@ -210,15 +220,26 @@ impl Ready {
         said(Problem::error(span, words), trouble.error.help)
     }
 
-    fn setup(&self, outputs: Vec<SchemaRef>) -> Result<Setup, Problem> {
-        let granted = self.grant.granted(&self.base).map_err(|e| said(Problem::error(self.path, e.message), e.help))?;
-        Ok(Setup {
+    fn setup(&self, outputs: Vec<SchemaRef>) -> Arc<Setup> {
+        Arc::new(Setup {
             plugin: self.plugin.clone(),
             node: self.node.as_str().into(),
-            granted,
+            granted: self.grant.granted(&self.base),
             bounds: self.bounds,
             outputs,
         })
+    }
+
+    fn opening(&self, site: &Site, arriving: Arriving, reads: Vec<Vec<usize>>, outputs: Vec<SchemaRef>) -> Opening {
+        Opening {
+            setup: self.setup(outputs),
+            file: self.file.clone(),
+            config: self.config.clone(),
+            graph: site.graph.to_string(),
+            arriving: Arc::new(arriving),
+            reads: reads.into(),
+            on_error: self.on_error,
+        }
     }
 
     fn ports(&self) -> Result<Ports, Problem> {
@@ -293,24 +314,6 @@ impl Ready {
         Ok(all)
     }
 
-    fn partitioning(&self, told: types::Partitioning, inputs: &[Input]) -> Result<Partitioning, Problem> {
-        Ok(match told {
-            types::Partitioning::Any => Partitioning::Any,
-            types::Partitioning::Single => Partitioning::Single,
-            types::Partitioning::InOrder => Partitioning::InOrder,
-            types::Partitioning::Keys(keys) => {
-                let keys: Vec<Vec<usize>> =
-                    keys.into_iter().map(|k| k.into_iter().map(|c| c as usize).collect()).collect();
-                let known = keys.len() == inputs.len()
-                    && keys.iter().zip(inputs).all(|(k, i)| k.iter().all(|c| *c < i.schema.fields().len()));
-                if !known {
-                    return Err(self.lie("its keys are not columns of its inputs".into()));
-                }
-                Partitioning::Keys(keys)
-            }
-        })
-    }
-
     /// What the plan shows of the plugin.
     fn note(&self, built: Built) -> Built {
         let grants = self.grant.names();
@@ -376,6 +379,17 @@ fn inputs(told: types::Inputs) -> Inputs {
     }
 }
 
+/// That the keys are columns is checked by the plan, for nodes of every kind.
+fn partitioning(told: types::Partitioning) -> Partitioning {
+    let columns = |keys: Vec<u32>| keys.into_iter().map(|c| c as usize).collect();
+    match told {
+        types::Partitioning::Any => Partitioning::Any,
+        types::Partitioning::Single => Partitioning::Single,
+        types::Partitioning::InOrder => Partitioning::InOrder,
+        types::Partitioning::Keys(keys) => Partitioning::Keys(keys.into_iter().map(columns).collect()),
+    }
+}
+
 /// The place of a part of the settings, as far as it can be followed: `sizes.0.from`.
 fn follow(value: &Value, path: &str) -> Span {
     let mut at = value;
@@ -405,9 +419,9 @@ impl ErasedConfig for Parsed {
         let ready = self.ready(site)?;
         let warnings = ready.wishes()?;
         let built = match ready.plugin.world {
-            World::Transform(_) => transform(&ready, site, inputs)?,
-            World::Source(_) => source(&ready)?,
-            World::Sink(_) => sink(&ready, site, inputs)?,
+            World::Transform(_) => transform(ready, site, inputs)?,
+            World::Source(_) => source(ready)?,
+            World::Sink(_) => sink(ready, site, inputs)?,
         };
         Ok(warnings.into_iter().fold(ready.note(built), Built::warn))
     }
@@ -420,18 +434,9 @@ fn transform(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Prob
     })?;
     let outputs = ready.schemas(plan.outputs)?;
     let reads = ready.reads(plan.reads, inputs)?;
-    let partitioning = ready.partitioning(plan.partitioning, inputs)?;
+    let partitioning = partitioning(plan.partitioning);
     let may_reject = plan.may_reject || ready.on_error == OnError::Reject;
-    let setup = Arc::new(ready.setup(outputs.clone())?);
-    let opening = crate::transform::Opening {
-        setup,
-        file: ready.file.clone(),
-        config: ready.config.clone(),
-        graph: site.graph.to_string(),
-        arriving: Arc::new(arriving),
-        reads: reads.into(),
-        on_error: ready.on_error,
-    };
+    let opening = ready.opening(site, arriving, reads, outputs.clone());
     let work = match !plan.stateful && inputs.len() == 1 && partitioning == Partitioning::Any {
         true => Work::Map(Arc::new(PluginMap::new(opening))),
         false => {
@@ -445,7 +450,7 @@ fn transform(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Prob
 fn source(ready: &Ready) -> Result<Built, Problem> {
     let plan = ready.source_plan()?;
     let outputs = ready.schemas(plan.outputs.into_iter().map(|(_, schema)| schema).collect())?;
-    let setup = Arc::new(ready.setup(outputs.clone())?);
+    let setup = ready.setup(outputs.clone());
     let source = PluginSource::new(setup, ready.file.clone(), ready.config.clone());
     let built = Built { unbounded: plan.unbounded, ..Built::new(outputs, Work::Source(Arc::new(source))) };
     Ok(built.may_reject(plan.may_reject))
@@ -456,17 +461,8 @@ fn sink(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Problem> 
     let plan: sink_node::Plan =
         ready.asked(|i| arriving.with(|ports| i.sink("check", None, |g, s| g.call_check(s, &ready.config, ports))))?;
     let reads = ready.reads(plan.reads, inputs)?;
-    let partitioning = ready.partitioning(plan.partitioning, inputs)?;
-    let setup = Arc::new(ready.setup(vec![])?);
-    let sink = PluginSink::new(crate::transform::Opening {
-        setup,
-        file: ready.file.clone(),
-        config: ready.config.clone(),
-        graph: site.graph.to_string(),
-        arriving: Arc::new(arriving),
-        reads: reads.into(),
-        on_error: ready.on_error,
-    });
+    let partitioning = partitioning(plan.partitioning);
+    let sink = PluginSink::new(ready.opening(site, arriving, reads, vec![]));
     let mut built = Built::sink(partitioning, sink).may_reject(plan.may_reject || ready.on_error == OnError::Reject);
     built.target = plan.target;
     Ok(built)
