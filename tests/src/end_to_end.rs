@@ -6,6 +6,8 @@ mod catalogue;
 mod exit_codes;
 mod graphs;
 mod harness;
+mod plugin_tools;
 mod plugins;
 mod stop;
 mod tidy;
+mod toolchain;

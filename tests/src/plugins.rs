@@ -21,7 +21,7 @@ fn evil(crime: &str, at: &str, more: &str) -> Place {
 }
 
 impl Place {
-    fn with_plugins(&self, words: &[&str]) -> Ran {
+    pub fn with_plugins(&self, words: &[&str]) -> Ran {
         // Compiled once, not by each of these processes.
         let cache = concat!(env!("CARGO_TARGET_TMPDIR"), "/plugins");
         self.start_with(words, |c| _ = c.env("SELVEDGE_PLUGIN_CACHE", cache)).wait()
@@ -89,8 +89,83 @@ fn what_ends_a_call_is_named() {
     }
     fails("endless", "", "limits: (output_mib: 1)", "one call put out more than 1 MiB (output_mib)");
     fails("huge", "", "", "one call put out more than 128 MiB (output_mib)");
-    fails("loop", "finish", fast, "`finish` was ended");
-    fails("loop", "open", fast, "`open` was ended");
+    fails("4gib", "", "limits: (output_mib: 4095)", "list pointer/length out of bounds of memory");
+    for place in ["open", "finish"] {
+        let (ended, trapped) = (format!("`{place}` was ended: it took longer"), format!("panicked in `{place}`"));
+        fails("loop", place, fast, &ended);
+        fails("trap", place, fast, &trapped);
+    }
+}
+
+#[test]
+fn saving_and_loading_end_in_time_too() {
+    // Enough batches that the state is saved between them, and a row at which it is loaded.
+    let rows = format!("n\n{}13\n", "7\n".repeat(1_500_000));
+    let limits = "on_error: Reject, limits: (call_seconds: 1, memory_mib: 64)";
+    for (crime, at, words) in [
+        ("loop", "save", "`save` was ended: it took longer than 1 s (call_seconds)"),
+        ("loop", "load", "`load` was ended: it took longer than 1 s (call_seconds)"),
+        ("trap", "save", "the plugin panicked in `save`"),
+        ("state of 4 GiB", "", "list pointer/length out of bounds of memory"),
+    ] {
+        let place = evil(crime, at, limits);
+        place.write("in/rows.csv", &rows);
+        if at == "load" {
+            // Only a trap makes it load: the row that is guilty of one.
+            let graph = std::fs::read_to_string(place.path("graph.ron")).unwrap();
+            place.write("graph.ron", graph.replace("at: \"load\"", "at: \"load\", then: \"trap\""));
+        }
+        assert_eq!(place.run_plugins().code, Some(1), "{crime} at {at}");
+        let message = place.report()["error"]["message"].as_str().unwrap().to_string();
+        assert!(message.starts_with("evil.wasm: ") && message.contains(words), "{crime} at {at}: {message}");
+        place.nothing_published();
+    }
+}
+
+/// A transform that does nothing but trap, with some text of WebAssembly in it.
+fn hollow(change: impl Fn(String) -> String) -> Vec<u8> {
+    let mut resolve = wit_parser::Resolve::new();
+    let (package, _) = resolve.push_path(top().join("sdk/wit/plugin.wit")).unwrap();
+    let world = resolve.select_world(&[package], Some("transform")).unwrap();
+    let abi = wit_parser::ManglingAndAbi::Legacy(wit_parser::LiftLowerAbi::Sync);
+    let module = wit_component::dummy_module(&resolve, world, abi);
+    let text = change(wasmprinter::print_bytes(module).unwrap());
+    let mut module = wat::parse_str(&text).unwrap();
+    wit_component::embed_component_metadata(&mut module, &resolve, world, wit_component::StringEncoding::UTF8).unwrap();
+    wit_component::ComponentEncoder::default().module(&module).unwrap().encode().unwrap()
+}
+
+#[test]
+fn a_plugin_is_contained_before_its_first_call() {
+    let started = |body: &str| {
+        let body = format!("{body})\n");
+        hollow(move |text| {
+            let end = text.rfind(')').unwrap();
+            format!("{}{body}", &text[..end])
+        })
+    };
+    let grow = "(table $grown 1 funcref) (func $begin (local i32) (loop (br_if 0 (i32.ne (i32.const -1)
+        (table.grow $grown (ref.null func) (i32.const 10000))))) unreachable) (start $begin)";
+    let spin = "(func $begin (loop (br 0))) (start $begin)";
+    let memory = "(func $begin (loop (br_if 0 (i32.ne (i32.const -1) (memory.grow (i32.const 16))))) unreachable) (start $begin)";
+    for (bytes, words) in [
+        (started(grow), "`its start` was ended: the plugin needs tables of more than 100000 elements (table_elements)"),
+        (started(spin), "`its start` was ended: it took longer than 1 s (call_seconds)"),
+        (started(memory), "`its start` was ended: the plugin needs more than 16 MiB of memory (memory_mib)"),
+        (hollow(|text| text), "the plugin panicked in `describe`"),
+    ] {
+        let place = evil("none", "", "limits: (call_seconds: 1, memory_mib: 16)");
+        place.write("evil.wasm", bytes);
+        let ran = place.with_plugins(&["check", "graph.ron", "--short"]);
+        assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+        assert!(ran.stderr.contains("graph.ron:3:") && ran.stderr.contains(words), "{}", ran.stderr);
+    }
+    // What only people ask: a loop in every function, and so in `about`.
+    let place = evil("none", "", "");
+    place.write("evil.wasm", hollow(|text| text.replace("unreachable", "(loop (br 0)) unreachable")));
+    let ran = place.with_plugins(&["plugin", "check", "evil.wasm", "--plugin-caps", "call_seconds=1"]);
+    assert_eq!(ran.code, Some(2), "{}", ran.stderr);
+    assert!(ran.stderr.contains("`about` was ended: it took longer than 1 s (call_seconds)"), "{}", ran.stderr);
 }
 
 #[test]
@@ -183,7 +258,7 @@ fn what_is_no_plugin_is_said_to_be_none() {
     let newer: Vec<u8> = {
         // The contract's version stands in the names of its interfaces.
         let mut bytes = whole.clone();
-        let old = b"-node@0.1.0";
+        let old = b"-node@0.1.1";
         let places: Vec<usize> = (0..bytes.len() - old.len()).filter(|i| bytes[*i..].starts_with(old)).collect();
         places.into_iter().for_each(|i| bytes[i + 8] = b'9');
         bytes
@@ -199,7 +274,7 @@ fn what_is_no_plugin_is_said_to_be_none() {
             b"\0asm\x0d\0\x01\0\x07\x03\x01\x42\0\x0a\x16\x01\0\x11foreign:thing/api\x05\0".to_vec(),
             "this plugin needs `foreign:thing/api`, which Selvedge does not offer",
         ),
-        (newer, "version 0.9.0 of the contract"),
+        (newer, "version 0.9.1 of the contract"),
     ] {
         let place = evil("none", "", "");
         place.write("evil.wasm", bytes);

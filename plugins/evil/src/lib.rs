@@ -19,6 +19,8 @@ struct Evil;
 struct Plot {
     crime: String,
     at: String,
+    /// What is done in `process` besides.
+    then: String,
 }
 
 fn plot(config: &str) -> Plot {
@@ -26,7 +28,7 @@ fn plot(config: &str) -> Plot {
         let after = config.split_once(&format!("\"{name}\":")).map_or("", |(_, rest)| rest);
         after.split('"').nth(1).unwrap_or_default().to_string()
     };
-    Plot { crime: get("crime"), at: get("at") }
+    Plot { crime: get("crime"), at: get("at"), then: get("then") }
 }
 
 thread_local! {
@@ -61,7 +63,7 @@ fn commit_crime(crime: &str) {
         }
         "sleep" => std::thread::sleep(std::time::Duration::from_secs(1_000_000)),
         "log" => {
-            for i in 0..1_000_000 {
+            for i in 0..100_000 {
                 logging::log(logging::Level::Error, &format!("flood {i} \n\x1b[2J"), &[]);
             }
         }
@@ -70,6 +72,12 @@ fn commit_crime(crime: &str) {
         },
         _ => {}
     }
+}
+
+/// Bytes that are not there: as many as a memory of WebAssembly can have.
+fn four_gib() -> Vec<u8> {
+    // SAFETY: there is none. The host must refuse it before anybody reads or frees it.
+    unsafe { Vec::from_raw_parts(8 as *mut u8, 0xffff_fff0, 0xffff_fff0) }
 }
 
 fn at(place: &str, config: Option<&str>) {
@@ -101,7 +109,7 @@ impl About for Evil {
             name: "Evil".into(),
             version: "0.1.0".into(),
             about: "misbehaves on request".into(),
-            docs: String::new(),
+            docs: "Settings: `crime` and `at`, as in its source.".into(),
             example: r#"{"crime": "loop", "at": "process"}"#.into(),
             wishes: vec![],
         }
@@ -137,7 +145,8 @@ impl Guest for Evil {
         };
         let reads = if told.crime == "reads" { vec![Some(vec![7])] } else { vec![None] };
         let outputs = if told.crime == "ports" { vec![] } else { vec![Schema { fields: vec![column] }] };
-        let stateful = told.at == "save" || told.at == "finish" || ["state", "never"].contains(&told.crime.as_str());
+        let stateful = ["save", "load", "finish"].contains(&told.at.as_str())
+            || ["state", "state of 4 GiB", "never"].contains(&told.crime.as_str());
         Ok(Plan { outputs, reads, partitioning: Partitioning::Any, stateful, may_reject: false })
     }
 
@@ -156,8 +165,8 @@ impl Guest for Evil {
         let plot = PLOT.with(|p| p.borrow().clone());
         let values = &batch.nodes[0].buffers[1];
         let guilty = values.chunks_exact(8).any(|v| v == 13i64.to_le_bytes());
-        if plot.at == "process" && guilty {
-            commit_crime(&plot.crime);
+        if guilty {
+            commit_crime(if plot.at == "process" { &plot.crime } else { &plot.then });
         }
         if plot.crime == "leak" {
             LEAKED.with(|l| l.borrow_mut().push(vec![1; 1 << 20]));
@@ -209,6 +218,7 @@ impl Guest for Evil {
                 }
                 send(rows, RowsFrom::Same, vec![good]);
             }
+            "4gib" => send(rows, RowsFrom::Same, vec![Node { buffers: vec![vec![], four_gib()], ..good }]),
             "huge" => send(rows, RowsFrom::Same, vec![Node { buffers: vec![vec![], vec![0; 200 << 20]], ..good }]),
             "error" => {
                 return Err(Error {
@@ -235,8 +245,11 @@ impl Guest for Evil {
 
     fn save() -> Result<Vec<u8>, Error> {
         at("save", None);
-        let large = PLOT.with(|p| p.borrow().crime == "state");
-        Ok(vec![0; if large { 100 << 20 } else { 8 }])
+        match PLOT.with(|p| p.borrow().crime.clone()).as_str() {
+            "state" => Ok(vec![0; 100 << 20]),
+            "state of 4 GiB" => Ok(four_gib()),
+            _ => Ok(vec![0; 8]),
+        }
     }
 }
 

@@ -24,7 +24,7 @@ mod stop;
 
 pub use ledger::{Flow, Ledger, NodeLedger};
 pub use report::{Counted, EdgeReport, ErrorReport, NodeReport, PortReport, Report, Sampled, Status};
-pub use run::{Options, Running, Stopper, default_memory, start};
+pub use run::{Options, Running, Stopper, default_memory, process_peak, start};
 
 #[cfg(test)]
 mod tests;

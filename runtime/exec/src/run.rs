@@ -9,7 +9,7 @@ use crate::stage::{self, EPOCH, Finished, panicked};
 use crate::stop::{Failure, Stop};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use selvedge_node::{Commit, Error, Memory, Pending, Result, Sink, Split, Task, Work};
+use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Commit, Error, Memory, Pending, Result, Sink, Split, Task, Work};
 use selvedge_plan::{Machine, Plan, Schedule, schedule};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -19,8 +19,6 @@ use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
 /// Rows and bytes that sources aim at for a batch.
-const BATCH_ROWS: usize = 8192;
-const BATCH_BYTES: usize = 4 << 20;
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -374,7 +372,7 @@ fn now() -> f64 {
 }
 
 /// The high-water mark of the resident memory of this process, as Linux keeps it.
-fn process_peak() -> u64 {
+pub fn process_peak() -> u64 {
     let status = std::fs::read_to_string("/proc/self/status").unwrap_or_default();
     let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
     let kib = line.and_then(|l| l.trim().trim_end_matches("kB").trim().parse::<u64>().ok());

@@ -38,10 +38,18 @@ pub enum Command {
 
 #[derive(Debug, Subcommand)]
 pub enum Plugin {
-    /// Make a folder with a plugin in Rust that builds, tests and runs, to be changed
+    /// Make a folder with a plugin that builds, tests and runs, to be changed
     New(New),
     /// Build the plugin of a folder into a component, and check it
     Build(Build),
+    /// Check that a component is a sound plugin: contract, imports, size, start, its own example
+    Check(Inspect),
+    /// Run a component on the small tables of its cases and compare
+    Test(Test),
+    /// Measure a component on the rows of its first case
+    Bench(Bench),
+    /// Pin the plugins of graphs, as they are now, in the plugins.lock beside each graph
+    Lock(Lock),
     /// Print what a component says of itself: role, settings, what it would like to be granted
     Inspect(Inspect),
 }
@@ -51,6 +59,9 @@ pub struct New {
     /// The folder to make; its name is the plugin's, as in size_normalizer
     #[arg(value_name = "FOLDER")]
     pub folder: PathBuf,
+    /// The language to write it in: rust, python or js
+    #[arg(long, value_name = "LANGUAGE", default_value = "rust")]
+    pub lang: String,
 }
 
 #[derive(Debug, Args)]
@@ -63,10 +74,41 @@ pub struct Build {
 
 #[derive(Debug, Args)]
 pub struct Inspect {
-    #[arg(value_name = "FILE")]
-    pub file: PathBuf,
+    /// The component, or the folder that it was built in
+    #[arg(value_name = "PLUGIN", default_value = ".")]
+    pub plugin: PathBuf,
     #[arg(long)]
     pub json: bool,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// The component, or the folder that it was built in
+    #[arg(value_name = "PLUGIN", default_value = ".")]
+    pub plugin: PathBuf,
+    /// A case, or a folder of cases [default: cases/ beside the component]
+    #[arg(long, value_name = "PATH")]
+    pub cases: Option<PathBuf>,
+    #[command(flatten)]
+    pub sandbox: Sandbox,
+}
+
+#[derive(Debug, Args)]
+pub struct Bench {
+    /// The component, or the folder that it was built in
+    #[arg(value_name = "PLUGIN", default_value = ".")]
+    pub plugin: PathBuf,
+    /// A case, or a folder of cases, of which the first is taken [default: cases/ beside the component]
+    #[arg(long, value_name = "PATH")]
+    pub cases: Option<PathBuf>,
+    /// Rows of a batch: those of the case, repeated
+    #[arg(long, value_name = "N", default_value_t = selvedge_node::BATCH_ROWS, value_parser = batch_rows)]
+    pub batch_rows: usize,
+    /// How long to measure
+    #[arg(long, value_name = "N", default_value_t = 2, value_parser = clap::value_parser!(u64).range(1..=3600))]
+    pub seconds: u64,
     #[command(flatten)]
     pub sandbox: Sandbox,
 }
@@ -87,6 +129,7 @@ impl Sandbox {
         selvedge_wasm::Settings {
             cache: self.plugin_cache.clone().or_else(selvedge_wasm::default_cache),
             caps: self.plugin_caps.unwrap_or_default(),
+            locked: false,
         }
     }
 }
@@ -102,8 +145,34 @@ pub struct Source {
     /// Connections file, instead of the connections.ron beside or above the graph
     #[arg(long, value_name = "FILE")]
     pub connections: Option<PathBuf>,
+    /// Refuse plugins that the plugins.lock beside the graph does not pin
+    #[arg(long)]
+    pub locked: bool,
     #[command(flatten)]
     pub sandbox: Sandbox,
+}
+
+impl Source {
+    pub fn plugins(&self) -> selvedge_wasm::Settings {
+        selvedge_wasm::Settings { locked: self.locked, ..self.sandbox.settings() }
+    }
+    /// What reading a graph takes from the command line and the environment.
+    pub fn options(&self) -> selvedge_spec::Options {
+        selvedge_spec::Options {
+            profile: self.profile.clone(),
+            set: self.set.clone(),
+            connections: self.connections.clone(),
+            ..selvedge_spec::Options::from_env()
+        }
+    }
+}
+
+#[derive(Debug, Args)]
+pub struct Lock {
+    #[arg(required = true, value_name = "GRAPH")]
+    pub graphs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
 }
 
 #[derive(Debug, Args)]
@@ -211,6 +280,11 @@ pub enum GenFormat {
 fn name_value(text: &str) -> Result<(String, String), String> {
     let (name, value) = text.split_once('=').ok_or("expected NAME=VALUE")?;
     Ok((name.trim().to_string(), value.to_string()))
+}
+
+fn batch_rows(text: &str) -> Result<usize, String> {
+    let rows = text.parse().ok().filter(|rows| (1..=10_000_000).contains(rows));
+    rows.ok_or_else(|| "expected a number from 1 to 10000000".into())
 }
 
 /// `512MiB`, `2GB`, `1048576`.

@@ -58,14 +58,8 @@ impl Checked {
 }
 
 pub fn check(path: &Path, source: &Source) -> Checked {
-    let options = selvedge_spec::Options {
-        profile: source.profile.clone(),
-        set: source.set.clone(),
-        connections: source.connections.clone(),
-        ..selvedge_spec::Options::from_env()
-    };
-    let loaded = selvedge_spec::load_partly(&Os, path, &options);
-    let plan = selvedge_plan::plan_loaded(&loaded, &catalogue(source.sandbox.settings()));
+    let loaded = selvedge_spec::load_partly(&Os, path, &source.options());
+    let plan = selvedge_plan::plan_loaded(&loaded, &catalogue(source.plugins()));
     let warnings = plan.as_ref().map(|p| p.warnings.clone()).unwrap_or_default();
     Checked { plan, warnings, sources: loaded.sources }
 }

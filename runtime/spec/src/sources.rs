@@ -40,7 +40,7 @@ struct Source {
 pub struct Sources(Vec<Source>);
 
 impl Sources {
-    pub(crate) fn add(&mut self, path: PathBuf, text: String) -> FileId {
+    pub fn add(&mut self, path: PathBuf, text: String) -> FileId {
         let lines = std::iter::once(0).chain(text.match_indices('\n').map(|(i, _)| i + 1)).collect();
         self.0.push(Source { path, text, lines });
         FileId(self.0.len() as u32 - 1)

@@ -6,9 +6,9 @@ wasmtime::component::bindgen!({
     inline: "
         package selvedge:host;
         world host {
-            include selvedge:plugin/transform@0.1.0;
-            include selvedge:plugin/source@0.1.0;
-            include selvedge:plugin/sink@0.1.0;
+            include selvedge:plugin/transform@0.1.1;
+            include selvedge:plugin/source@0.1.1;
+            include selvedge:plugin/sink@0.1.1;
         }
     ",
     world: "selvedge:host/host",

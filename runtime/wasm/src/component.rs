@@ -3,12 +3,12 @@
 use crate::bindings::exports::selvedge::plugin::{about, sink_node, source_node, transform_node};
 use crate::engine::Plugins;
 use crate::host::Host;
+use crate::origin::{hash, keep};
 use selvedge_node::{Error, Result};
-use sha2::{Digest, Sha256};
+use std::borrow::Cow;
 use std::collections::HashMap;
 use std::fs;
 use std::hash::{Hash, Hasher};
-use std::io::Write;
 use std::path::{Path, PathBuf};
 use std::sync::{Arc, LazyLock, Mutex, PoisonError};
 use wasmtime::StoreContextMut;
@@ -17,9 +17,11 @@ use wasmtime_wasi::clocks::WasiClocksView;
 use wasmtime_wasi::p2::bindings::clocks::monotonic_clock::Host as _;
 
 /// The contract that this host speaks.
-pub const CONTRACT: &str = "0.1.0";
+pub const CONTRACT: &str = "0.1.1";
+/// It runs plugins built for any version of it: within one, versions only add.
+const TRACK: &str = "0.1.";
 /// Files above this are no plugins, in bytes.
-const LARGEST: u64 = 256 << 20;
+pub const LARGEST: u64 = 256 << 20;
 /// In front of the names of a plugin's interfaces.
 const OURS: &str = "selvedge:plugin/";
 
@@ -35,11 +37,13 @@ pub struct Loaded {
     /// SHA-256 of the file, in hex.
     pub hash: String,
     pub bytes: usize,
+    /// The version of the contract that it was built for.
+    pub contract: String,
     pub world: World,
     pub about: about::GuestIndices,
     pub pre: InstancePre<Host>,
-    /// Interfaces of WASI that it imports.
-    pub wasi: Vec<String>,
+    /// The interfaces that it imports.
+    pub imports: Vec<String>,
 }
 
 impl Loaded {
@@ -52,34 +56,20 @@ impl Loaded {
     }
 }
 
-/// Reads a plugin from a file. The same bytes are compiled once: in this process, and in `cache` for the next.
-pub fn load(path: &Path, cache: Option<&Path>) -> Result<Arc<Loaded>> {
+/// Makes a component of bytes; `shown` is its name in messages. The same bytes are compiled once: in this process, and in
+/// `cache` for the next.
+pub fn load(bytes: &[u8], shown: &str, cache: Option<&Path>) -> Result<Arc<Loaded>> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Loaded>>>> = LazyLock::new(Mutex::default);
-    let bytes = read(path)?;
-    let hash = hex(&Sha256::digest(&bytes));
+    let hash = hash(bytes);
     // Held while one is compiled: a graph that names a plugin twice does not compile it twice.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
     if let Some(loaded) = known.get(&hash) {
         return Ok(loaded.clone());
     }
-    let loaded = compile(&bytes, &hash, cache).and_then(|component| check(component, &hash, bytes.len()));
-    let loaded = Arc::new(loaded.map_err(|e| e.context(path.display()))?);
+    let loaded = compile(bytes, &hash, cache).and_then(|component| check(component, &hash, bytes.len()));
+    let loaded = Arc::new(loaded.map_err(|e| e.context(shown))?);
     known.insert(hash, loaded.clone());
     Ok(loaded)
-}
-
-fn read(path: &Path) -> Result<Vec<u8>> {
-    let failed = |e: std::io::Error| Error::io("reading the plugin", path.display(), &e);
-    let found = fs::metadata(path).map_err(failed)?;
-    if !found.is_file() || found.len() > LARGEST {
-        let what = if found.is_file() { format!("larger than {} MiB", LARGEST >> 20) } else { "not a file".into() };
-        return Err(Error::graph(format!("{} is no plugin: it is {what}", path.display())));
-    }
-    fs::read(path).map_err(failed)
-}
-
-fn hex(bytes: &[u8]) -> String {
-    bytes.iter().map(|b| format!("{b:02x}")).collect()
 }
 
 fn compile(bytes: &[u8], hash: &str, cache: Option<&Path>) -> Result<Component> {
@@ -88,22 +78,7 @@ fn compile(bytes: &[u8], hash: &str, cache: Option<&Path>) -> Result<Component> 
     if let Some(component) = cached.as_deref().and_then(|path| from_cache(engine, path)) {
         return Ok(component);
     }
-    let component = match bytes {
-        [b'\0', b'a', b's', b'm', 0x0d, ..] => Component::from_binary(engine, bytes),
-        [b'\0', b'a', b's', b'm', 0x01, ..] => {
-            let encoded = wit_component::ComponentEncoder::default().validate(true).module(bytes);
-            let encoded = encoded.and_then(|mut e| e.encode()).map_err(|e| {
-                Error::graph(format!("this WebAssembly module cannot be made a component: {e:#}"))
-                    .help("build it with `selvedge plugin build`")
-            })?;
-            Component::from_binary(engine, &encoded)
-        }
-        _ => {
-            return Err(Error::graph("this is not WebAssembly").help(
-                "a plugin is a component, as `selvedge plugin build` makes it; was the file cut off or mixed up?",
-            ));
-        }
-    };
+    let component = Component::from_binary(engine, &component(bytes)?);
     let component = component.map_err(|e| {
         Error::graph(format!("this is not a sound WebAssembly component: {e:#}"))
             .help("build it again with `selvedge plugin build`; was the file cut off?")
@@ -115,6 +90,23 @@ fn compile(bytes: &[u8], hash: &str, cache: Option<&Path>) -> Result<Component> 
         }
     }
     Ok(component)
+}
+
+/// A component's bytes as they are; a module of WebAssembly, as plain linkers make it, becomes a component.
+pub fn component(bytes: &[u8]) -> Result<Cow<'_, [u8]>> {
+    match bytes {
+        [b'\0', b'a', b's', b'm', 0x0d, ..] => Ok(Cow::Borrowed(bytes)),
+        [b'\0', b'a', b's', b'm', 0x01, ..] => {
+            let encoded = wit_component::ComponentEncoder::default().validate(true).module(bytes);
+            let encoded = encoded.and_then(|mut e| e.encode()).map_err(|e| {
+                Error::graph(format!("this WebAssembly module cannot be made a component: {e:#}"))
+                    .help("build it with `selvedge plugin build`")
+            })?;
+            Ok(Cow::Owned(encoded))
+        }
+        _ => Err(Error::graph("this is not WebAssembly")
+            .help("a plugin is a component, as `selvedge plugin build` makes it; was the file cut off or mixed up?")),
+    }
 }
 
 /// What compiled code depends on besides the plugin: engine version, processor, settings.
@@ -148,18 +140,8 @@ fn private(_: &Path) -> bool {
 }
 
 fn to_cache(component: &Component, path: &Path) -> std::io::Result<()> {
-    let folder = path.parent().unwrap_or(Path::new("."));
-    #[cfg(unix)]
-    {
-        use std::os::unix::fs::DirBuilderExt;
-        fs::DirBuilder::new().recursive(true).mode(0o700).create(folder)?;
-    }
     let code = component.serialize().map_err(|e| std::io::Error::other(format!("{e:#}")))?;
-    let aside = path.with_extension(format!("{}.new", std::process::id()));
-    let mut file = fs::File::create(&aside)?;
-    file.write_all(&code)?;
-    file.sync_all()?;
-    fs::rename(&aside, path)
+    keep(path, &code)
 }
 
 /// Where compiled plugins are kept: `$XDG_CACHE_HOME/selvedge/plugins`, `~/.cache/selvedge/plugins`.
@@ -175,11 +157,10 @@ fn check(component: Component, hash: &str, bytes: usize) -> Result<Loaded> {
     let ty = component.component_type();
     let exported: Vec<String> = ty.exports(engine).map(|(name, _)| name.to_string()).collect();
     let imported: Vec<String> = ty.imports(engine).map(|(name, _)| name.to_string()).collect();
-    let spoken = |names: &[String]| -> Option<String> {
-        let version = |name: &String| Some(name.strip_prefix(OURS)?.split_once('@')?.1.to_string());
-        names.iter().filter_map(version).find(|v| v != CONTRACT)
-    };
-    if let Some(other) = spoken(&exported).or_else(|| spoken(&imported)) {
+    let version = |name: &String| Some(name.strip_prefix(OURS)?.split_once('@')?.1.to_string());
+    let mut spoken = exported.iter().chain(&imported).filter_map(version);
+    let contract = spoken.next();
+    if let Some(other) = contract.iter().cloned().chain(spoken).find(|v| !v.starts_with(TRACK)) {
         return Err(Error::graph(format!(
             "this plugin speaks version {other} of the contract, this Selvedge {CONTRACT}"
         ))
@@ -190,12 +171,18 @@ fn check(component: Component, hash: &str, bytes: usize) -> Result<Loaded> {
         return Err(Error::graph(format!("this plugin needs `{foreign}`, which Selvedge does not offer"))
             .help("a plugin may use the interfaces of the contract and of WASI 0.2"));
     }
-    let has = |name: &str| exported.iter().any(|e| *e == format!("{OURS}{name}@{CONTRACT}"));
+    let has = |name: &str| exported.iter().any(|e| e.starts_with(&format!("{OURS}{name}@")));
     let worlds: Vec<&str> = ["transform-node", "source-node", "sink-node"].into_iter().filter(|w| has(w)).collect();
 
-    let linker = linker(engine).map_err(|e| Error::bug(format!("the plugin engine does not start: {e:#}")))?;
+    // The same for all plugins.
+    static LINKER: LazyLock<Result<Linker<Host>>> = LazyLock::new(|| {
+        let failed = |e| Error::bug(format!("the plugin engine does not start: {e:#}"));
+        linker(&Plugins::get()?.engine).map_err(failed)
+    });
+    let linker = LINKER.as_ref().map_err(Clone::clone)?;
     let misfit = |e: wasmtime::Error| {
-        Error::graph(format!("this plugin does not fit the contract {CONTRACT}: {e:#}"))
+        let built_for = contract.as_deref().unwrap_or("none");
+        Error::graph(format!("this plugin, built for contract {built_for}, does not fit {CONTRACT}: {e:#}"))
             .help("build it again with the SDK of this version")
     };
     let pre = linker.instantiate_pre(&component).map_err(misfit)?;
@@ -217,8 +204,8 @@ fn check(component: Component, hash: &str, bytes: usize) -> Result<Loaded> {
         }
     };
     let about = about::GuestIndices::new(&pre).map_err(misfit)?;
-    let wasi = imported.into_iter().filter(|name| name.starts_with("wasi:")).collect();
-    Ok(Loaded { hash: hash.to_string(), bytes, world, about, pre, wasi })
+    let contract = contract.unwrap_or_default();
+    Ok(Loaded { hash: hash.to_string(), bytes, contract, world, about, pre, imports: imported })
 }
 
 fn linker(engine: &wasmtime::Engine) -> wasmtime::Result<Linker<Host>> {

@@ -1,6 +1,6 @@
 //! The host's side of one instance: what its plugin may call, and what it may take.
 
-use crate::bindings::selvedge::plugin::{clock, counters, logging, rows, secrets, types};
+use crate::bindings::selvedge::plugin::{batches, clock, counters, logging, rows, secrets, types};
 use crate::effects::{Effect, Effects};
 use crate::limits::Bounds;
 use crate::stdio::Tail;
@@ -26,6 +26,7 @@ pub struct Host {
     pub effects: Effects,
     pub taken: Taken,
     pub log: LogLines,
+    pub wanted: batches::Size,
     /// In nanoseconds.
     pub longest_wait: u64,
     /// Why the host ended the call.
@@ -243,6 +244,12 @@ impl counters::Host for Host {
 impl clock::Host for Host {
     fn now(&mut self) -> wasmtime::Result<u64> {
         Ok(SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos() as u64))
+    }
+}
+
+impl batches::Host for Host {
+    fn wanted(&mut self) -> wasmtime::Result<batches::Size> {
+        Ok(self.wanted)
     }
 }
 

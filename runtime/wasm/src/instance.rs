@@ -1,7 +1,7 @@
 //! One instance of a plugin, and one call into it.
 
 use crate::bindings::exports::selvedge::plugin::{about, sink_node, source_node, transform_node};
-use crate::bindings::selvedge::plugin::types;
+use crate::bindings::selvedge::plugin::{batches, types};
 use crate::component::{Loaded, World};
 use crate::effects::{Effect, Effects};
 use crate::engine::{Plugins, TICK};
@@ -11,7 +11,7 @@ use crate::limits::Bounds;
 use crate::stdio::Tail;
 use arrow::array::RecordBatch;
 use arrow::datatypes::SchemaRef;
-use selvedge_node::{Error, Fault};
+use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Error, Fault, Task};
 use std::sync::Arc;
 use wasmtime::{Store, Trap, WasmBacktrace};
 use wasmtime_wasi::ResourceTable;
@@ -70,6 +70,7 @@ impl Instance {
             taken: Taken::new(&setup.bounds),
             log: LogLines::new(setup.bounds.log_lines),
             // Longer than the deadline, so that who waits that long is ended when it goes on.
+            wanted: batches::Size { rows: BATCH_ROWS as u32, bytes: BATCH_BYTES as u64 },
             longest_wait: u64::try_from((setup.bounds.call + 10 * TICK).as_nanos()).unwrap_or(u64::MAX),
             refused: None,
             last_error: None,
@@ -99,6 +100,12 @@ impl Instance {
     /// Bytes of memory that the instance has now.
     pub fn memory(&self) -> usize {
         self.store.data().taken.memory
+    }
+
+    /// Sizes of batches are told as the run has them.
+    pub fn wants(&mut self, task: &Task) {
+        let (rows, bytes) = (task.batch_rows as u32, task.batch_bytes as u64);
+        self.store.data_mut().wanted = batches::Size { rows, bytes };
     }
 
     pub fn is_dead(&self) -> bool {

@@ -8,20 +8,22 @@ use crate::component::{Loaded, World, load};
 use crate::grant::Grant;
 use crate::instance::{Instance, Setup, Trouble};
 use crate::limits::{Bounds, Limits};
+use crate::lock::{LOCK_FILE, Lock};
+use crate::origin::{Origin, hash};
 use crate::sink::PluginSink;
-use crate::source::PluginSource;
+use crate::source::{PluginSource, Reading};
 use crate::transform::{Opening, PluginMap, PluginTransform};
 use crate::wire::{Arriving, schema_of};
 use schemars::JsonSchema;
 use selvedge_node::prelude::SchemaRef;
 use selvedge_node::{
-    Built, ErasedConfig, ErasedKind, Input, Inputs, Partitioning, Ports, Problem, Problems, Role, Site, Span, Spanned,
-    Work,
+    Built, ErasedConfig, ErasedKind, Error, Input, Inputs, Partitioning, Ports, Problem, Problems, Role, Site, Span,
+    Spanned, Work,
 };
 use selvedge_ron::{Value, ValueKind};
 use serde::Deserialize;
 use std::cell::OnceCell;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 pub struct Plugin {
@@ -35,7 +37,7 @@ impl Plugin {
     }
 }
 
-/// What becomes of rows that the plugin fails on.
+/// What becomes of rows that a transform fails on.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
 pub enum OnError {
     /// The run stops.
@@ -49,8 +51,10 @@ pub enum OnError {
 #[serde(deny_unknown_fields)]
 struct Config {
     /// The component's file, relative to the graph: `plugins/upc_check.wasm`.
-    path: Spanned<String>,
-    /// The file's SHA-256 in hex. Any other file is refused.
+    path: Option<Spanned<String>>,
+    /// Or its URL, `https://…`: downloaded once and kept by its hash.
+    url: Option<Spanned<String>>,
+    /// The file's SHA-256 in hex. Any other file is refused. A URL needs one.
     sha256: Option<Spanned<String>>,
     /// The plugin's own settings: `(column: "upc")`. `selvedge plugin inspect FILE` tells which there are.
     #[serde(default)]
@@ -131,6 +135,7 @@ above `batch_mib`).";
 /// A component with what the graph says of it.
 struct Ready {
     plugin: Arc<Loaded>,
+    warnings: Vec<Problem>,
     /// The file's name.
     file: String,
     config: String,
@@ -157,37 +162,84 @@ impl Parsed {
     fn load(&self, site: &Site) -> Result<Ready, Problems> {
         let mut problems = Problems::default();
         let config = &self.config;
-        let path = site.base.join(config.path.as_str());
-        let plugin = load(&path, self.settings.cache.as_deref())
-            .map_err(|e| said(Problem::error(config.path.span, e.message), e.help));
-        let plugin = problems.take(plugin);
-        if let (Some(plugin), Some(wanted)) = (&plugin, &config.sha256)
-            && !plugin.hash.eq_ignore_ascii_case(wanted)
+        let origin = problems.take(config.origin(site.base, site.span));
+        let plugin = origin.as_ref().and_then(|origin| problems.take(self.component(origin, site.base)));
+        let mut warnings = vec![];
+        if let (Some(origin), Some(plugin), true) = (&origin, &plugin, site.base.join(LOCK_FILE).exists())
+            && let Some(words) = unpinned(origin, &plugin.hash, site.base)
         {
-            let problem = Problem::error(
-                wanted.span,
-                format!("`{}` is another file: its SHA-256 is {}", config.path.as_str(), plugin.hash),
-            );
-            problems.push(problem.help("check where the file came from; if it is the right one, write this hash"));
+            warnings.push(Problem::warning(origin.span, words).help(RELOCK));
         }
         let bounds = config.limits.within(&self.settings.caps).map_err(|e| Problem::error(site.span, e));
         let bounds = problems.take(bounds);
-        let (Some(plugin), Some(bounds)) = (plugin, bounds) else { return Err(problems) };
-        let file = path.file_name().map_or_else(|| "plugin".into(), |name| name.to_string_lossy().into_owned());
+        let (Some(origin), Some(plugin), Some(bounds)) = (origin, plugin, bounds) else { return Err(problems) };
         problems.or(Ready {
             plugin,
-            file,
+            warnings,
+            file: origin.file(),
             // The form in which plugins of all languages read them.
             config: if config.config.is_null() { "{}".into() } else { config.config.to_string() },
             own: self.own.clone(),
             grant: config.grant.clone(),
             bounds,
             on_error: config.on_error,
-            path: config.path.span,
+            path: origin.span,
             base: site.base.to_path_buf(),
             node: site.node.to_string(),
         })
     }
+}
+
+impl Config {
+    fn origin(&self, base: &Path, node: Span) -> Result<Origin, Problem> {
+        Origin::new(self.path.as_ref(), self.url.as_ref(), self.sha256.as_ref(), base, node)
+    }
+}
+
+impl Parsed {
+    fn component(&self, origin: &Origin, base: &Path) -> Result<Arc<Loaded>, Problem> {
+        let cache = self.settings.cache.as_deref();
+        let failed = |e: Error| said(Problem::error(origin.span, e.message), e.help);
+        let bytes = origin.bytes(cache).map_err(failed)?;
+        if let Some(wanted) = &self.config.sha256
+            && !hash(&bytes).eq_ignore_ascii_case(wanted)
+        {
+            let words = format!("`{}` is another file: its SHA-256 is {}", origin.name, hash(&bytes));
+            return Err(Problem::error(wanted.span, words)
+                .help("check where the file came from; if it is the right one, write this hash"));
+        }
+        // Known before it is compiled: what is locked out is not even looked at.
+        match (self.settings.locked, unpinned(origin, &hash(&bytes), base)) {
+            (true, Some(words)) => Err(Problem::error(origin.span, words).help(RELOCK)),
+            _ => load(&bytes, &origin.name, cache).map_err(failed),
+        }
+    }
+}
+
+const RELOCK: &str = "if this is the plugin that you want: `selvedge plugin lock GRAPH`";
+
+/// What is wrong with the plugin by the lock file in `base`; a missing file is wrong too.
+fn unpinned(origin: &Origin, hash: &str, base: &Path) -> Option<String> {
+    let lock = match Lock::read(base) {
+        Ok(Some(lock)) => lock,
+        Ok(None) => return Some(format!("there is no {LOCK_FILE} in {}", base.display())),
+        Err(e) => return Some(e),
+    };
+    match lock.0.get(&origin.name) {
+        Some(pinned) if pinned == hash => None,
+        Some(pinned) => Some(format!("`{}` is not what {LOCK_FILE} pins: {pinned} there, {hash} here", origin.name)),
+        None => Some(format!("`{}` is not in {LOCK_FILE}", origin.name)),
+    }
+}
+
+/// A node's plugin, for a lock file: what it is named in the graph, and its SHA-256. `body` is the node's struct, `base` what its
+/// paths start from. Nothing is compiled.
+pub fn locked(body: &Value, base: &Path, settings: &Settings) -> Result<(String, String), Problem> {
+    let config: Config = selvedge_ron::from_value(body)?;
+    let origin = config.origin(base, body.span)?;
+    let bytes = origin.bytes(settings.cache.as_deref());
+    let bytes = bytes.map_err(|e| said(Problem::error(origin.span, e.message), e.help))?;
+    Ok((origin.name, hash(&bytes)))
 }
 
 fn said(problem: Problem, help: Option<String>) -> Problem {
@@ -269,6 +321,14 @@ impl Ready {
         self.asked(|i| i.source("output-schema", |g, s| g.call_output_schema(s, &self.config)))
     }
 
+    fn cannot_reject(&self, why: &str) -> Result<(), Problem> {
+        match self.on_error {
+            OnError::Fail => Ok(()),
+            OnError::Reject => Err(Problem::error(self.path, format!("`on_error: Reject` is for transforms: {why}"))
+                .help("leave it out: rows that the plugin itself rejects go to `errors` all the same")),
+        }
+    }
+
     fn lie(&self, what: String) -> Problem {
         Problem::error(self.path, format!("{}: {what}", self.file))
             .help("this is a mistake in the plugin, not in the graph")
@@ -330,7 +390,7 @@ impl Ready {
     /// Wishes that are not granted: an error where the plugin is useless without, else said.
     fn wishes(&self) -> Result<Vec<Problem>, Problems> {
         let info = self.asked(Instance::about)?;
-        let (mut problems, mut warnings) = (Problems::default(), vec![]);
+        let (mut problems, mut warnings) = (Problems::default(), self.warnings.clone());
         for wish in info.wishes {
             let (granted, what, how) = match &wish.capability {
                 types::Capability::Files(name) => (
@@ -420,7 +480,7 @@ impl ErasedConfig for Parsed {
         let warnings = ready.wishes()?;
         let built = match ready.plugin.world {
             World::Transform(_) => transform(ready, site, inputs)?,
-            World::Source(_) => source(ready)?,
+            World::Source(_) => source(ready, site)?,
             World::Sink(_) => sink(ready, site, inputs)?,
         };
         Ok(warnings.into_iter().fold(ready.note(built), Built::warn))
@@ -447,23 +507,29 @@ fn transform(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Prob
     Ok(Built { partitioning, ..Built::new(outputs, work) }.may_reject(may_reject))
 }
 
-fn source(ready: &Ready) -> Result<Built, Problem> {
+fn source(ready: &Ready, site: &Site) -> Result<Built, Problem> {
+    ready.cannot_reject("what a source has half read cannot be read again")?;
     let plan = ready.source_plan()?;
     let outputs = ready.schemas(plan.outputs.into_iter().map(|(_, schema)| schema).collect())?;
-    let setup = ready.setup(outputs.clone());
-    let source = PluginSource::new(setup, ready.file.clone(), ready.config.clone());
+    let source = PluginSource::new(Reading {
+        setup: ready.setup(outputs.clone()),
+        file: ready.file.clone(),
+        config: ready.config.clone(),
+        graph: site.graph.to_string(),
+    });
     let built = Built { unbounded: plan.unbounded, ..Built::new(outputs, Work::Source(Arc::new(source))) };
     Ok(built.may_reject(plan.may_reject))
 }
 
 fn sink(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Problem> {
+    ready.cannot_reject("what a sink has half written cannot be taken back")?;
     let arriving = Arriving::new(inputs);
     let plan: sink_node::Plan =
         ready.asked(|i| arriving.with(|ports| i.sink("check", None, |g, s| g.call_check(s, &ready.config, ports))))?;
     let reads = ready.reads(plan.reads, inputs)?;
     let partitioning = partitioning(plan.partitioning);
     let sink = PluginSink::new(ready.opening(site, arriving, reads, vec![]));
-    let mut built = Built::sink(partitioning, sink).may_reject(plan.may_reject || ready.on_error == OnError::Reject);
+    let mut built = Built::sink(partitioning, sink).may_reject(plan.may_reject);
     built.target = plan.target;
     Ok(built)
 }

@@ -19,6 +19,8 @@ mod inspect;
 mod instance;
 mod kind;
 mod limits;
+mod lock;
+mod origin;
 mod schema;
 mod sink;
 mod source;
@@ -26,9 +28,11 @@ mod stdio;
 mod transform;
 mod wire;
 
-pub use component::default_cache;
+pub use component::{component, default_cache};
 pub use inspect::{Inspection, Wish, inspect};
+pub use kind::locked;
 pub use limits::Limits;
+pub use lock::{LOCK_FILE, Lock};
 
 use selvedge_node::{ErasedKind, Role};
 use std::path::PathBuf;
@@ -41,6 +45,8 @@ pub struct Settings {
     pub cache: Option<PathBuf>,
     /// No graph may set a limit above these.
     pub caps: Limits,
+    /// Plugins that a `plugins.lock` does not pin are refused.
+    pub locked: bool,
 }
 
 /// Every kind of this crate.

@@ -33,6 +33,7 @@ impl Sink for PluginSink {
         };
         let config = &self.opening.config;
         let opened = self.fresh().and_then(|mut instance| {
+            instance.wants(task);
             self.opening
                 .arriving
                 .with(|ports| instance.sink("open", None, |g, s| g.call_open(s, config, ports, told)))?;

@@ -9,36 +9,40 @@ use std::sync::Arc;
 use std::time::Duration;
 
 pub struct PluginSource {
-    setup: Arc<Setup>,
-    file: String,
-    config: String,
+    read: Arc<Reading>,
+}
+
+/// What all splits of a source are opened with.
+pub struct Reading {
+    pub setup: Arc<Setup>,
+    pub file: String,
+    pub config: String,
+    pub graph: String,
 }
 
 impl PluginSource {
-    pub fn new(setup: Arc<Setup>, file: String, config: String) -> PluginSource {
-        PluginSource { setup, file, config }
+    pub fn new(read: Reading) -> PluginSource {
+        PluginSource { read: Arc::new(read) }
     }
 }
 
 impl Source for PluginSource {
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
         let known: Vec<(&str, &str)> = from.iter().map(|(k, v)| (k.as_str(), v.as_str())).collect();
-        let found = Instance::new(&self.setup)
-            .and_then(|mut i| i.source("splits", |g, s| g.call_splits(s, &self.config, &known)))
-            .map_err(|t| t.error.context(&self.file))?;
+        let read = &self.read;
+        let found = Instance::new(&read.setup)
+            .and_then(|mut i| i.source("splits", |g, s| g.call_splits(s, &read.config, &known)))
+            .map_err(|t| t.error.context(&read.file))?;
         let split = |name: String| {
             let position = from.get(&name).cloned();
-            let (setup, file, config) = (self.setup.clone(), self.file.clone(), self.config.clone());
-            Box::new(PluginSplit { setup, file, config, name, position }) as Box<dyn Split>
+            Box::new(PluginSplit { read: read.clone(), name, position }) as Box<dyn Split>
         };
         Ok(found.into_iter().map(split).collect())
     }
 }
 
 struct PluginSplit {
-    setup: Arc<Setup>,
-    file: String,
-    config: String,
+    read: Arc<Reading>,
     name: String,
     position: Option<String>,
 }
@@ -49,26 +53,28 @@ impl Split for PluginSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
+        let read = self.read;
         let told = types::Task {
-            graph: "",
+            graph: &read.graph,
             node: &task.node,
             run: &task.run,
             instance: task.instance as u32,
             instances: task.instances as u32,
         };
-        let opened = Instance::new(&self.setup).and_then(|mut instance| {
+        let opened = Instance::new(&read.setup).and_then(|mut instance| {
+            instance.wants(task);
             let position = self.position.as_deref();
-            instance.source("open", |g, s| g.call_open(s, &self.config, told, &self.name, position))?;
+            instance.source("open", |g, s| g.call_open(s, &read.config, told, &self.name, position))?;
             Ok(instance)
         });
-        let instance = opened.map_err(|t| t.error.context(&self.file))?;
-        Ok(Box::new(PluginReader { instance, file: self.file, position: self.position }))
+        let instance = opened.map_err(|t| t.error.context(&read.file))?;
+        Ok(Box::new(PluginReader { instance, read, position: self.position }))
     }
 }
 
 struct PluginReader {
     instance: Instance,
-    file: String,
+    read: Arc<Reading>,
     position: Option<String>,
 }
 
@@ -88,7 +94,7 @@ impl PluginReader {
 impl Reader for PluginReader {
     fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
         let next = self.next(out);
-        next.map_err(|t| t.error.context(&self.file))?
+        next.map_err(|t| t.error.context(&self.read.file))?
     }
     fn position(&self) -> Option<String> {
         self.position.clone()

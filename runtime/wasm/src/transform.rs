@@ -29,14 +29,16 @@ impl Opening {
         trouble.error.context(&self.file)
     }
 
-    fn open(&self, run: &str, instance: usize, instances: usize) -> std::result::Result<Instance, Trouble> {
+    /// `task` is none for an instance that all threads share.
+    fn open(&self, task: Option<&Task>) -> std::result::Result<Instance, Trouble> {
         let mut made = Instance::new(&self.setup)?;
+        task.inspect(|task| made.wants(task));
         let task = types::Task {
             graph: &self.graph,
             node: &self.setup.node,
-            run,
-            instance: instance as u32,
-            instances: instances as u32,
+            run: task.map_or("", |t| &t.run),
+            instance: task.map_or(0, |t| t.instance as u32),
+            instances: task.map_or(1, |t| t.instances as u32),
         };
         self.arriving.with(|ports| made.transform("open", None, |g, s| g.call_open(s, &self.config, ports, task)))?;
         Ok(made)
@@ -141,7 +143,7 @@ impl PluginMap {
         let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
         let mut instance = match idle {
             Some(instance) => instance,
-            None => self.opening.open("", 0, 1)?,
+            None => self.opening.open(None)?,
         };
         let done = self.opening.process(&mut instance, 0, rows, true);
         if !instance.is_dead() && !self.opening.is_full(&instance) {
@@ -184,7 +186,7 @@ const REDONE_BYTES: usize = 16 << 20;
 /// A plugin with state, several inputs, or keys: one instance for each parallel instance of the node.
 pub struct PluginTransform {
     opening: Opening,
-    task: (String, usize, usize),
+    task: Task,
     instance: Instance,
     stateful: bool,
     faults: Faults,
@@ -196,9 +198,8 @@ pub struct PluginTransform {
 
 impl PluginTransform {
     pub fn open(opening: Opening, task: &Task, stateful: bool) -> Result<PluginTransform> {
-        let task = (task.run.clone(), task.instance, task.instances);
-        let instance = opening.open(&task.0, task.1, task.2).map_err(|t| opening.error(t))?;
-        let faults = Faults::default();
+        let instance = opening.open(Some(task)).map_err(|t| opening.error(t))?;
+        let (task, faults) = (task.clone(), Faults::default());
         Ok(PluginTransform { opening, task, instance, stateful, faults, saved: None, since: vec![], since_bytes: 0 })
     }
 
@@ -257,8 +258,7 @@ impl PluginTransform {
     }
 
     fn restored(&self) -> std::result::Result<Instance, Trouble> {
-        let (run, instance, instances) = &self.task;
-        let mut fresh = self.opening.open(run, *instance, *instances)?;
+        let mut fresh = self.opening.open(Some(&self.task))?;
         if let Some(state) = &self.saved {
             fresh.transform("load", None, |g, s| g.call_load(s, state))?;
         }
@@ -296,7 +296,7 @@ impl Transform for PluginTransform {
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
-        loop {
+        while self.stateful {
             if out.stopping() {
                 return Err(Error::stopped());
             }
@@ -305,8 +305,9 @@ impl Transform for PluginTransform {
             let (more, effects) = done.map_err(|t| self.opening.error(t))?;
             replay(effects, None, out)?;
             if !more {
-                return Ok(());
+                break;
             }
         }
+        Ok(())
     }
 }

@@ -9,12 +9,13 @@ pub mod about {
         inline: "
             package selvedge:guest-about;
             world about-part {
-                import selvedge:plugin/rows@0.1.0;
-                import selvedge:plugin/logging@0.1.0;
-                import selvedge:plugin/counters@0.1.0;
-                import selvedge:plugin/clock@0.1.0;
-                import selvedge:plugin/secrets@0.1.0;
-                export selvedge:plugin/about@0.1.0;
+                import selvedge:plugin/rows@0.1.1;
+                import selvedge:plugin/logging@0.1.1;
+                import selvedge:plugin/counters@0.1.1;
+                import selvedge:plugin/clock@0.1.1;
+                import selvedge:plugin/secrets@0.1.1;
+                import selvedge:plugin/batches@0.1.1;
+                export selvedge:plugin/about@0.1.1;
             }
         ",
         world: "selvedge:guest-about/about-part",
@@ -32,11 +33,11 @@ pub mod transform {
         inline: "
             package selvedge:guest-transform;
             world transform-part {
-                export selvedge:plugin/transform-node@0.1.0;
+                export selvedge:plugin/transform-node@0.1.1;
             }
         ",
         world: "selvedge:guest-transform/transform-part",
-        with: { "selvedge:plugin/types@0.1.0": super::about::selvedge::plugin::types },
+        with: { "selvedge:plugin/types@0.1.1": super::about::selvedge::plugin::types },
         generate_all,
         pub_export_macro: true,
         export_macro_name: "__export_transform_part",
@@ -51,11 +52,11 @@ pub mod source {
         inline: "
             package selvedge:guest-source;
             world source-part {
-                export selvedge:plugin/source-node@0.1.0;
+                export selvedge:plugin/source-node@0.1.1;
             }
         ",
         world: "selvedge:guest-source/source-part",
-        with: { "selvedge:plugin/types@0.1.0": super::about::selvedge::plugin::types },
+        with: { "selvedge:plugin/types@0.1.1": super::about::selvedge::plugin::types },
         generate_all,
         pub_export_macro: true,
         export_macro_name: "__export_source_part",
@@ -70,11 +71,11 @@ pub mod sink {
         inline: "
             package selvedge:guest-sink;
             world sink-part {
-                export selvedge:plugin/sink-node@0.1.0;
+                export selvedge:plugin/sink-node@0.1.1;
             }
         ",
         world: "selvedge:guest-sink/sink-part",
-        with: { "selvedge:plugin/types@0.1.0": super::about::selvedge::plugin::types },
+        with: { "selvedge:plugin/types@0.1.1": super::about::selvedge::plugin::types },
         generate_all,
         pub_export_macro: true,
         export_macro_name: "__export_sink_part",
@@ -83,5 +84,5 @@ pub mod sink {
     });
 }
 
-pub use about::selvedge::plugin::{clock, counters, logging, rows, secrets, types};
+pub use about::selvedge::plugin::{batches, clock, counters, logging, rows, secrets, types};
 pub use source::exports::selvedge::plugin::source_node::Next;

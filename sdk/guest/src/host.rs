@@ -1,5 +1,6 @@
-//! What a node may ask the host for: a log, counters, the time, secrets.
+//! What a node may ask the host for: a log, counters, the time, secrets, how much to send at once.
 
+pub use crate::bindings::batches::Size;
 pub use crate::bindings::logging::Level;
 use crate::imports;
 
@@ -31,4 +32,9 @@ pub fn now() -> u64 {
 /// A secret; none where the graph does not grant it.
 pub fn secret(name: &str) -> Option<String> {
     imports::get(name)
+}
+
+/// How much to send at once: a batch is best when it reaches one of both, and has few rows more.
+pub fn wanted() -> Size {
+    imports::wanted()
 }

@@ -2,6 +2,7 @@
 
 #[cfg(target_family = "wasm")]
 pub use crate::bindings::{
+    batches::wanted,
     clock::now,
     counters::add,
     logging::{enabled, log},

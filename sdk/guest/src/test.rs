@@ -246,6 +246,9 @@ pub(crate) mod imports {
     pub fn now() -> u64 {
         1_700_000_000_000_000_000
     }
+    pub fn wanted() -> crate::host::Size {
+        crate::host::Size { rows: 8192, bytes: 4 << 20 }
+    }
     pub fn get(name: &str) -> Option<String> {
         HOST.with_borrow(|h| h.secrets.get(name).cloned())
     }

@@ -35,7 +35,10 @@ pub use memory::{Memory, Reservation};
 pub use out::{ERRORS_PORT, Out, Rejection, errors_schema};
 pub use rows::{row_json, rows_json, write_json_lines};
 pub use types::{Column, Fields, TimeUnit, Type, column, column_of_type, columns};
-pub use work::{Commit, Map, Next, Pending, Positions, Reader, Sink, Source, Split, Task, Transform, Writer};
+pub use work::{
+    BATCH_BYTES, BATCH_ROWS, Commit, Map, Next, Pending, Positions, Reader, Sink, Source, Split, Task, Transform,
+    Writer,
+};
 
 pub use selvedge_ron::{Problem, Problems, Span, Spanned};
 

@@ -6,6 +6,11 @@ use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::time::Duration;
 
+/// How many rows a batch has at most, unless a run says otherwise.
+pub const BATCH_ROWS: usize = 8192;
+/// About how many bytes a batch has at most, unless a run says otherwise.
+pub const BATCH_BYTES: usize = 4 << 20;
+
 /// What a running instance is told about itself.
 #[derive(Clone)]
 pub struct Task {

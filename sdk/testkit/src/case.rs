@@ -197,71 +197,83 @@ impl<K: Kind> Case<K> {
     }
 
     fn once(&self, batch_rows: usize, strict: bool) -> Result<Done, Error> {
-        let scratch = tempfile::tempdir().map_err(|e| Error::io("making", "a scratch folder", &e))?;
-        let task = Task {
-            run: "test".into(),
-            node: "node".into(),
-            instance: 0,
-            instances: 1,
-            memory: Memory::new(self.memory),
-            scratch: scratch.path().to_path_buf(),
-            batch_rows: batch_rows.min(8192),
-            batch_bytes: 1 << 20,
-        };
         let built = self.build().map_err(|p| Error::graph(p.to_string()))?;
-        let mut out = Recorder { strict, ..Default::default() };
-        let rows_in: u64 = self.inputs.iter().map(|(_, b)| b.num_rows() as u64).sum();
-        let batches = |port: usize| pieces(&self.inputs[port].1, batch_rows);
-        match built.work {
-            Work::Source(source) => {
-                for split in source.splits(&Positions::new())? {
-                    let mut reader = split.open(&task)?;
-                    while reader.read(&mut out)? != Next::Done {}
-                }
-            }
-            Work::Map(map) => {
-                for batch in batches(0) {
-                    map.map(batch, &mut out)?;
-                }
-            }
-            Work::Transform(make) => {
-                let mut node = make(&task)?;
-                for port in 0..self.inputs.len() {
-                    for batch in batches(port) {
-                        node.process(port, batch, &mut out)?;
-                    }
-                    node.end(port, &mut out)?;
-                }
-                node.finish(&mut out)?;
-            }
-            Work::Sink(sink) => {
-                let mut writer = sink.open(&task)?;
-                for port in 0..self.inputs.len() {
-                    for batch in batches(port) {
-                        writer.write(port, batch, &mut out)?;
-                    }
-                }
-                let pending = writer.flush(1, &mut out)?;
-                drop(writer);
-                let commit = Commit { run: "test".into(), epoch: 1 };
-                sink.commit(&commit, std::slice::from_ref(&pending))?;
-                // A crash between commit and its record: the same commit comes again and must change nothing.
-                sink.commit(&commit, &[pending])?;
-            }
-        }
-        out.check_law(rows_in);
-        for (port, batches) in &out.sent {
-            for batch in batches {
-                assert_eq!(
-                    batch.schema().fields(),
-                    built.outputs[*port].fields(),
-                    "schema of what was sent on port {port}"
-                );
-            }
-        }
-        let Recorder { sent, dropped, samples, altered, rejected, absorbed, created, .. } = out;
-        Ok(Done { sent, dropped, samples, altered, rejected, absorbed, created, schemas: built.outputs })
+        let inputs: Vec<&RecordBatch> = self.inputs.iter().map(|(_, rows)| rows).collect();
+        drive(built, &inputs, batch_rows, strict, self.memory)
     }
+}
+
+/// Runs a node: its inputs one after the other in batches of at most `batch_rows`, then its end; a sink's commit twice.
+/// `strict`: as if `errors` were not connected. `memory` is its budget in bytes. That the row law holds is part of it.
+pub fn drive(
+    built: Built,
+    inputs: &[&RecordBatch],
+    batch_rows: usize,
+    strict: bool,
+    memory: u64,
+) -> Result<Done, Error> {
+    let scratch = tempfile::tempdir().map_err(|e| Error::io("making", "a scratch folder", &e))?;
+    let task = Task {
+        run: "test".into(),
+        node: "node".into(),
+        instance: 0,
+        instances: 1,
+        memory: Memory::new(memory),
+        scratch: scratch.path().to_path_buf(),
+        batch_rows: batch_rows.min(8192),
+        batch_bytes: 1 << 20,
+    };
+    let mut out = Recorder { strict, ..Default::default() };
+    let rows_in: u64 = inputs.iter().map(|b| b.num_rows() as u64).sum();
+    let batches = |port: usize| pieces(inputs[port], batch_rows);
+    match built.work {
+        Work::Source(source) => {
+            for split in source.splits(&Positions::new())? {
+                let mut reader = split.open(&task)?;
+                while reader.read(&mut out)? != Next::Done {}
+            }
+        }
+        Work::Map(map) => {
+            for batch in batches(0) {
+                map.map(batch, &mut out)?;
+            }
+        }
+        Work::Transform(make) => {
+            let mut node = make(&task)?;
+            for port in 0..inputs.len() {
+                for batch in batches(port) {
+                    node.process(port, batch, &mut out)?;
+                }
+                node.end(port, &mut out)?;
+            }
+            node.finish(&mut out)?;
+        }
+        Work::Sink(sink) => {
+            let mut writer = sink.open(&task)?;
+            for port in 0..inputs.len() {
+                for batch in batches(port) {
+                    writer.write(port, batch, &mut out)?;
+                }
+            }
+            let pending = writer.flush(1, &mut out)?;
+            drop(writer);
+            let commit = Commit { run: "test".into(), epoch: 1 };
+            sink.commit(&commit, std::slice::from_ref(&pending))?;
+            // A crash between commit and its record: the same commit comes again and must change nothing.
+            sink.commit(&commit, &[pending])?;
+        }
+    }
+    out.law(rows_in).map_err(Error::bug)?;
+    for (port, batches) in &out.sent {
+        for batch in batches {
+            if batch.schema().fields() != built.outputs[*port].fields() {
+                let (found, told) = (batch.schema(), &built.outputs[*port]);
+                return Err(Error::bug(format!("port {port} was promised as {told:?}, but {found:?} was sent")));
+            }
+        }
+    }
+    let Recorder { sent, dropped, samples, altered, rejected, absorbed, created, .. } = out;
+    Ok(Done { sent, dropped, samples, altered, rejected, absorbed, created, schemas: built.outputs })
 }
 
 fn pieces(batch: &RecordBatch, rows: usize) -> Vec<RecordBatch> {

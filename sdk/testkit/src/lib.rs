@@ -15,6 +15,6 @@ mod case;
 mod recorder;
 mod table;
 
-pub use case::{Case, Done, NoConnections, config, site};
+pub use case::{Case, Done, NoConnections, config, drive, site};
 pub use recorder::Recorder;
-pub use table::{show, sorted, table};
+pub use table::{show, sorted, table, try_table};

@@ -23,12 +23,20 @@ impl Recorder {
         self.sent.values().flatten().map(|b| b.num_rows() as u64).sum()
     }
 
-    /// Panics unless `rows in + created = sent + dropped + rejected + absorbed`.
+    /// Panics unless the row law holds.
     pub fn check_law(&self, rows_in: u64) {
+        self.law(rows_in).unwrap_or_else(|e| panic!("{e}: {self:?}"));
+    }
+
+    /// The row law: `rows in + created = sent + dropped + rejected + absorbed`.
+    pub fn law(&self, rows_in: u64) -> std::result::Result<(), String> {
         let sum = |m: &BTreeMap<String, u64>| m.values().sum::<u64>();
         let came = rows_in + sum(&self.created);
         let left = self.rows_sent() + sum(&self.dropped) + self.rejected.len() as u64 + sum(&self.absorbed);
-        assert_eq!(came, left, "the row law is broken: {rows_in} in, {self:?}");
+        match came == left {
+            true => Ok(()),
+            false => Err(format!("the row law is broken: {came} rows came in or were created, {left} left")),
+        }
     }
 }
 

@@ -9,40 +9,44 @@ use std::sync::Arc;
 /// A batch from text: a head of `name:Type` (Arrow's type names; `Utf8` if left out), then a line a row, cells parted by
 /// `|`. `null` is null, `"…"` keeps blanks and escapes as Rust does. A text that does not fit panics: it is the test's fault.
 pub fn table(text: &str) -> RecordBatch {
+    let arrow = |ty: &str| ty.parse().map_err(|e| format!("{e}"));
+    try_table(text, &arrow).unwrap_or_else(|e| panic!("{e}"))
+}
+
+/// As [`table`], with the names of types that `named` knows; says what does not fit.
+pub fn try_table(text: &str, named: &dyn Fn(&str) -> Result<DataType, String>) -> Result<RecordBatch, String> {
     let mut lines = text.lines().map(str::trim).filter(|l| !l.is_empty());
-    let head = lines.next().expect("a table starts with its columns");
-    let fields: Vec<Field> = head
-        .split('|')
-        .map(|column| match column.trim().split_once(':') {
-            Some((name, ty)) => {
-                let ty: DataType = ty.trim().parse().unwrap_or_else(|e| panic!("type of {column}: {e}"));
-                Field::new(name.trim(), ty, true)
-            }
-            None => Field::new(column.trim(), DataType::Utf8, true),
-        })
-        .collect();
-    let rows: Vec<Vec<Option<String>>> = lines
-        .map(|line| {
-            let cells: Vec<_> = line.split('|').map(|c| cell(c.trim())).collect();
-            assert_eq!(cells.len(), fields.len(), "cells in `{line}`");
-            cells
-        })
-        .collect();
-    let columns: Vec<ArrayRef> = fields
+    let head = lines.next().ok_or("a table starts with its columns")?;
+    let fields = head.split('|').map(|column| match column.trim().split_once(':') {
+        Some((name, ty)) => {
+            let ty = named(ty.trim()).map_err(|e| format!("type of {}: {e}", column.trim()))?;
+            Ok(Field::new(name.trim(), ty, true))
+        }
+        None => Ok(Field::new(column.trim(), DataType::Utf8, true)),
+    });
+    let fields: Vec<Field> = fields.collect::<Result<_, String>>()?;
+    let rows = lines.map(|line| {
+        let cells: Vec<_> = line.split('|').map(|c| cell(c.trim())).collect();
+        match cells.len() == fields.len() {
+            true => Ok(cells),
+            false => Err(format!("expected {} cells, found {} in `{line}`", fields.len(), cells.len())),
+        }
+    });
+    let rows: Vec<Vec<Option<String>>> = rows.collect::<Result<_, String>>()?;
+    let columns = fields
         .iter()
         .enumerate()
         .map(|(c, field)| {
             let text: StringArray = rows.iter().map(|r| r[c].as_deref()).collect();
             if field.data_type() == &DataType::Null {
-                return new_null_array(&DataType::Null, rows.len());
+                return Ok(new_null_array(&DataType::Null, rows.len()));
             }
             let strict = CastOptions { safe: false, ..Default::default() };
-            cast_with_options(&text, field.data_type(), &strict)
-                .unwrap_or_else(|e| panic!("column {}: {e}", field.name()))
+            cast_with_options(&text, field.data_type(), &strict).map_err(|e| format!("column {}: {e}", field.name()))
         })
-        .collect();
+        .collect::<Result<Vec<ArrayRef>, String>>()?;
     let options = arrow::array::RecordBatchOptions::new().with_row_count(Some(rows.len()));
-    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).expect("columns of one length")
+    RecordBatch::try_new_with_options(Arc::new(Schema::new(fields)), columns, &options).map_err(|e| e.to_string())
 }
 
 fn cell(text: &str) -> Option<String> {
