@@ -5,7 +5,6 @@ use crate::toolchain;
 use sha2::{Digest, Sha256};
 use std::io::{Read, Write};
 use std::net::TcpListener;
-use std::path::Path;
 use std::process::Command;
 
 fn hash(bytes: &[u8]) -> String {
@@ -52,7 +51,8 @@ fn a_new_user_gets_from_nothing_to_a_running_graph() {
         "made price_check",
         "PriceCheck is a transform of contract 0.1.1",
         "2 of 2 cases hold",
-        "`prices` is sound: 4 nodes, 3 edges",
+        "`prices` is sound: 4 nodes, 3 edges\n  checked: transform price_check.wasm, ",
+        "; granted: nothing",
         "► out: sku Utf8, price Float64",
         "done: every row accounted for",
         "implausible price",
@@ -278,7 +278,8 @@ fn a_plugin_is_measured() {
 fn committed_components_are_what_their_source_makes() {
     let built = std::fs::read_to_string(top().join("plugins/built")).unwrap();
     let (compiler, entries) = built.split_once('\n').unwrap();
-    let entries: Vec<(&str, &str)> = entries.lines().map(|l| l.split_once("  ").unwrap()).collect();
+    let names = entries.lines().map(|l| l.strip_suffix(".wasm").unwrap().split_once("  ").unwrap());
+    let entries: Vec<(&str, &str)> = names.collect();
     for (hash_of, name) in &entries {
         assert_eq!(*hash_of, hash(&component(name)), "plugins/{name}.wasm: run plugins/build");
     }
@@ -299,5 +300,4 @@ fn committed_components_are_what_their_source_makes() {
         let made = rebuilt.path(&format!("{name}.wasm")).display().to_string();
         rebuilt.with_plugins(&["plugin", "check", &made]).code(0);
     }
-    assert!(Path::new(&rebuilt.path("evil.wasm")).exists());
 }

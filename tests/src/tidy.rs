@@ -110,6 +110,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("speed", GUEST),
     ("fixed_width", GUEST),
     ("text_template", GUEST),
+    ("intent_tagger", GUEST),
+    ("session_features", GUEST),
 ];
 const GUEST: &[&str] = &["selvedge-guest"];
 const NODE: &[&str] = &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-cast"];

@@ -236,6 +236,9 @@ mod tests {
         test::example::<UpcCheck>();
         for (config, message) in [
             (r#"{"column": "upcs"}"#, "no column named `upcs` (did you mean `upc`?)"),
+            // Settings that were not read yet are not unknown.
+            (r#"{"column": 7, "length": 12}"#, "expected a text, found 7"),
+            (r#"{"colum": "upc", "length": 12}"#, "no setting named `colum` (did you mean `column`?)"),
             (r#"{"column": "upc", "length": 11}"#, "expected 8, 12, 13 or 14, found 11"),
             (r#"{"column": "upc", "range": "upc"}"#, "`range` is the same column as the output"),
         ] {

@@ -46,6 +46,7 @@ impl Batch {
             .get(column)
             .ok_or_else(|| Error::bug(format!("asked for column {column}, there are {}", self.schema.fields.len())))
     }
+    #[cold]
     fn wrong(&self, column: usize, what: &str) -> Error {
         match self.field(column) {
             Ok(field) => Error::bug(format!("column `{}` is {}, {what}", field.name, field.ty)),
@@ -82,15 +83,22 @@ impl Batch {
         let validity = self.validity(column, self.node(column)?)?;
         Ok(Mask::from_fn(self.rows, |row| validity.is_some_and(|bits| !bit(bits, row))))
     }
+    /// The bytes of numbers `width` wide, and where they are null.
+    // Once for all types: it is called once for a batch.
+    #[inline(never)]
+    fn fixed(&self, column: usize, width: usize) -> Result<(&[u8], Option<&[u8]>)> {
+        let node = self.node(column)?;
+        let bytes = node.buffers.get(1).and_then(|b| b.get(..self.rows * width));
+        let bytes = bytes.ok_or_else(|| self.wrong(column, "its values are too short"))?;
+        Ok((bytes, self.validity(column, node)?))
+    }
     /// Numbers, as they stand in the column. `T` must have its width: dates are `i32`, timestamps `i64`, decimals `i128`.
-    fn native<T: Native>(&self, column: usize, fits: impl Fn(&Type) -> bool, what: &str) -> Result<Values<'_, T>> {
+    fn native<T: Native>(&self, column: usize, fits: fn(&Type) -> bool, what: &str) -> Result<Values<'_, T>> {
         if !fits(&self.field(column)?.ty) {
             return Err(self.wrong(column, &format!("not {what}")));
         }
-        let node = self.node(column)?;
-        let values = node.buffers.get(1).and_then(|b| view::<T>(b, self.rows));
-        let values = values.ok_or_else(|| self.wrong(column, "its values are too short"))?;
-        Ok(Values { values, validity: self.validity(column, node)? })
+        let (bytes, validity) = self.fixed(column, size_of::<T>())?;
+        Ok(Values { values: view(bytes, self.rows).unwrap_or_default(), validity })
     }
     /// A column of type Int64.
     pub fn i64(&self, column: usize) -> Result<Values<'_, i64>> {
@@ -129,9 +137,7 @@ impl Batch {
             Type::UInt64 => (8, false),
             _ => return self.native(column, |t| *t == Type::Int64, "a whole number"),
         };
-        let node = self.node(column)?;
-        let values = node.buffers.get(1).and_then(|b| b.get(..self.rows * width));
-        let values = values.ok_or_else(|| self.wrong(column, "its values are too short"))?;
+        let (values, validity) = self.fixed(column, width)?;
         // One loop for all widths: seven would be a tenth of a small plugin.
         let wide = |bytes: &[u8]| {
             let number = bytes.iter().rev().fold(0_u64, |n, byte| n << 8 | u64::from(*byte));
@@ -142,8 +148,7 @@ impl Batch {
                 false => i64::try_from(number).unwrap_or(i64::MAX),
             }
         };
-        let values = Cow::Owned(values.chunks_exact(width).map(wide).collect());
-        Ok(Values { values, validity: self.validity(column, node)? })
+        Ok(Values { values: Cow::Owned(values.chunks_exact(width).map(wide).collect()), validity })
     }
     /// Numbers of any type but decimal, as floating point. Only Float64 comes without a copy.
     pub fn numbers(&self, column: usize) -> Result<Values<'_, f64>> {

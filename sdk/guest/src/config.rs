@@ -112,10 +112,21 @@ impl<'a> Settings<'a> {
     fn inside<T>(json: &Json, path: &str, read: impl FnOnce(&mut Settings) -> Result<T>) -> Result<T> {
         let Json::Object(fields) = json else { return Err(unexpected("an object", json, path)) };
         let mut settings = Settings { fields, path: path.to_string(), known: vec![] };
-        let value = read(&mut settings);
-        // Where a known name is missing, an unknown one may be its misspelling: that says more.
-        settings.unknown()?;
-        value
+        match read(&mut settings) {
+            Ok(value) => settings.unknown().map(|()| value),
+            Err(e) => Err(settings.misspelt().unwrap_or(e)),
+        }
+    }
+    /// Where the setting asked for last is missing, another name may be its misspelling: that says more.
+    fn misspelt(&self) -> Option<Error> {
+        let missing = *self.known.last()?;
+        let is_there = self.fields.iter().any(|(name, _)| name == missing);
+        let strange = self.fields.iter().map(|(name, _)| name.as_str()).filter(|n| !self.known.contains(n));
+        let near = if is_there { None } else { nearest(missing, strange) };
+        near.map(|name| self.stranger(name, format!("did you mean `{missing}`?")))
+    }
+    fn stranger(&self, name: &str, help: String) -> Error {
+        Error::graph(format!("no setting named `{name}`")).help(help).at(below(&self.path, name))
     }
     fn unknown(&self) -> Result<()> {
         let Some((name, _)) = self.fields.iter().find(|(name, _)| !self.known.contains(&name.as_str())) else {
@@ -128,7 +139,7 @@ impl<'a> Settings<'a> {
             None if self.known.is_empty() => "there are none".to_string(),
             None => format!("there are {}", list(known())),
         };
-        Err(Error::graph(format!("no setting named `{name}`")).help(help).at(below(&self.path, name)))
+        Err(self.stranger(name, help))
     }
     fn value(&mut self, name: &'static str) -> Option<&'a Json> {
         self.known.push(name);

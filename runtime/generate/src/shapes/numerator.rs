@@ -122,6 +122,17 @@ fn iso(out: &mut Text, seconds: u64) {
     out.put("Z");
 }
 
+/// Up to eleven digits with their check digit: from the right, digits weigh 3 and 1 by turns, and the sum is a multiple of ten.
+fn upc_a(body: u64) -> u64 {
+    let (mut rest, mut sum, mut weight) = (body, 0, 3);
+    while rest > 0 {
+        sum += rest % 10 * weight;
+        rest /= 10;
+        weight = 4 - weight;
+    }
+    body * 10 + (10 - sum % 10) % 10
+}
+
 /// The lists of items: a few in most receipts, none in some, and no list at all in others.
 fn items(block: &Block, receipts: &[Origin]) -> Result<ArrayRef> {
     let count = block.draws("items");
@@ -149,9 +160,25 @@ fn items(block: &Block, receipts: &[Origin]) -> Result<ArrayRef> {
             if draw.chance(20) {
                 return out.null();
             }
-            let code = draw.below(4000) * 24_107 + 100_000;
-            // Spreadsheets take the leading zeros away.
-            out.number(code, if draw.chance(100) { 1 } else { 12 });
+            let code = upc_a(3_600_000_000 + draw.below(4000) * 24_107);
+            match draw.below(1000) {
+                // Spreadsheets take the leading zeros away, make a number of the code, and round it.
+                0..60 => out.number(code, 1),
+                60..75 => {
+                    out.number(code, 1);
+                    out.put(".0");
+                }
+                75..80 => {
+                    let rounded = (code + 50_000) / 100_000;
+                    out.number(rounded / 100_000, 1);
+                    out.put(".");
+                    out.number(rounded % 100_000, 5);
+                    out.put("E+10");
+                }
+                // One digit misread.
+                80..87 => out.number(code - code % 10 + (code % 10 + 1 + draw.below(9)) % 10, 12),
+                _ => out.number(code, 12),
+            }
             out.end();
         })?,
         block.text(&lines, 20, |l, out| {
@@ -212,4 +239,29 @@ fn items(block: &Block, receipts: &[Origin]) -> Result<ArrayRef> {
     let nulls = (nulls.null_count() > 0).then_some(nulls);
     let offsets = OffsetBuffer::new(ScalarBuffer::from(offsets));
     Ok(Arc::new(ListArray::try_new(item_field(), offsets, Arc::new(items), nulls)?) as Arc<dyn Array>)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::upc_a;
+    use crate::Shape;
+    use arrow::array::AsArray;
+
+    #[test]
+    fn nearly_all_codes_have_a_right_check_digit() {
+        let rows = Shape::NumeratorReceipts.batch(1, 1500, 0..1500).unwrap();
+        let items = rows["items"].as_list::<i32>().values().as_struct().clone();
+        let codes: Vec<&str> = items["upc"].as_string::<i32>().iter().flatten().collect();
+        let count = |is: &dyn Fn(&str) -> bool| codes.iter().filter(|code| is(code)).count();
+        let right = |code: &str| code.parse().is_ok_and(|code: u64| upc_a(code / 10) == code);
+        let whole = count(&|code| code.len() == 12 && right(code));
+        let short = count(&|code| code.len() == 11 && right(code));
+        let number = count(&|code| code.strip_suffix(".0").is_some_and(right));
+        let rounded = count(&|code| code.contains('E'));
+        let misread = count(&|code| code.len() == 12 && !right(code));
+        assert_eq!(whole + short + number + rounded + misread, codes.len());
+        assert!(whole > codes.len() * 9 / 10, "{whole} of {}", codes.len());
+        assert!([short, number, rounded, misread].iter().all(|n| (1..codes.len() / 10).contains(n)));
+        assert_eq!(upc_a(3_600_029_145), 36_000_291_452);
+    }
 }

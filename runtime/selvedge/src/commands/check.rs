@@ -15,13 +15,18 @@ pub fn check(args: &Check) -> u8 {
     let mut code = 0;
     for path in paths {
         match graphs::check(&path, &args.source).or_print(args.short) {
-            Some(plan) => screen::print(&format!(
-                "{}: `{}` is sound: {} nodes, {} edges",
-                path.display(),
-                plan.name,
-                plan.graph.node_count(),
-                plan.graph.edge_count()
-            )),
+            Some(plan) => {
+                screen::print(&format!(
+                    "{}: `{}` is sound: {} nodes, {} edges",
+                    path.display(),
+                    plan.name,
+                    plan.graph.node_count(),
+                    plan.graph.edge_count()
+                ));
+                // Whose code it runs, and what that code may reach.
+                let plugins = plan.graph.node_weights().filter(|node| node.kind == "Plugin");
+                plugins.for_each(|node| screen::print(&format!("  {}: {}", node.name, node.notes.join("; "))));
+            }
             None => code = WRONG,
         }
     }

@@ -22,9 +22,7 @@ struct Measured {
 pub fn bench(args: &Bench) -> Result<String, String> {
     let (component, cases) = parts(&args.plugin, args.cases.as_deref())?;
     let settings = args.sandbox.settings();
-    let started = Instant::now();
     let found = selvedge_wasm::inspect(&component, &settings).map_err(|e| e.message)?;
-    let load = started.elapsed();
     let base = tempfile::tempdir().map_err(|e| format!("cannot make a folder: {e}"))?;
     let read = find(&cases)?.into_iter().map(|path| {
         let case = Case::read(&path);
@@ -55,7 +53,7 @@ pub fn bench(args: &Bench) -> Result<String, String> {
     let rate = batch.num_rows() as f64 / seconds;
     let lines = [
         format!("{} {}, on {}", found.name, found.version, path.display()),
-        format!("loaded in {:.2} ms, an instance in {:.3} ms", ms(load), ms(found.start)),
+        format!("loaded in {:.2} ms, an instance in {:.3} ms", ms(found.load), ms(found.start)),
         format!(
             "{} calls of {} rows ({}): median {:.3} ms",
             plugin.calls,

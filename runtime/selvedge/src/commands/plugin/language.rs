@@ -1,5 +1,6 @@
 //! The languages that plugins are written in: what `new` writes, and how `build` makes a component of it.
 
+use super::js::JS;
 use super::python::PYTHON;
 use super::rust::RUST;
 use std::path::{Path, PathBuf};
@@ -21,7 +22,7 @@ pub struct Language {
     pub build: fn(&Path) -> Result<PathBuf, String>,
 }
 
-pub const LANGUAGES: &[&Language] = &[&RUST, &PYTHON];
+pub const LANGUAGES: &[&Language] = &[&RUST, &PYTHON, &JS];
 
 /// The language with this name.
 pub fn named(name: &str) -> Result<&'static Language, String> {

@@ -3,6 +3,7 @@
 mod bench;
 mod case;
 mod check;
+mod js;
 mod language;
 mod lock;
 mod new;
