@@ -100,7 +100,7 @@ fn main() {
     println!("idle instance             {:8.1} KiB resident", (resident() - before) as f64 / count as f64);
 
     let rows = batch(8192);
-    let map = node(&settings, "text", &rows);
+    let map = node(&settings, "tokens", &rows);
     on(2, 20, &map, &rows);
     let (mut one, mut two) = (vec![], vec![]);
     for _ in 0..7 {
