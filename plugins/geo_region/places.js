@@ -2,7 +2,9 @@
 //
 // Regions and divisions: U.S. Census Bureau, "Census Regions and Divisions of the United States"
 // (https://www2.census.gov/geo/pdfs/maps-data/maps/reference/us_regdiv.pdf). Puerto Rico, the island areas and military addresses belong to
-// none. Prefixes of ZIP codes: U.S. Postal Service, Labeling List L002 (https://pe.usps.com/text/LabelingLists/L002.htm).
+// none. Prefixes of ZIP codes: U.S. Postal Service, Labeling List L002 (https://pe.usps.com/text/LabelingLists/L002.htm). Held against the
+// 42,789 ZIP codes of the `zipcodes` package 3.0.0 (https://pypi.org/project/zipcodes): all agree but two placeholders (87654, 88888) and
+// six military ones that it has in New Jersey.
 
 const DIVISIONS = {
   "New England": ["Northeast", "CT ME MA NH RI VT"],
@@ -28,7 +30,7 @@ const NAMES = `AL Alabama, AK Alaska, AZ Arizona, AR Arkansas, CA California, CO
 
 /** First three digits, or a range of them. What is not here is assigned to nobody. */
 const PREFIXES = `NY 005, PR 006-007 009, VI 008, MA 010-027 055, RI 028-029, NH 030-038, ME 039-049, VT 050-054 056-059, CT 060-069,
-  NJ 070-089, AE 090-098, NY 100-149, PA 150-196, DE 197-199, DC 200 202-205 569, VA 201 220-246, MD 206-212 214-219, WV 247-268,
+  NJ 070-089, AE 090-099, NY 100-149, PA 150-196, DE 197-199, DC 200 202-205 569, VA 201 220-246, MD 206-212 214-219, WV 247-268,
   NC 270-289, SC 290-299, GA 300-319 398-399, FL 320-339 341-342 344 346-347 349, AA 340, AL 350-352 354-369, TN 370-385, MS 386-397,
   KY 400-418 420-427, OH 430-459, IN 460-479, MI 480-499, IA 500-516 520-528, WI 530-532 534-535 537-549, MN 550-551 553-567, SD 570-577,
   ND 580-588, MT 590-599, IL 600-620 622-629, MO 630-631 633-641 644-658, KS 660-662 664-679, NE 680-681 683-693,
@@ -37,7 +39,10 @@ const PREFIXES = `NY 005, PR 006-007 009, VI 008, MA 010-027 055, RI 028-029, NH
   AP 962-966, HI 967-968, GU 969, OR 970-979, WA 980-986 988-994, AK 995-999`;
 
 /** Single ZIP codes that their neighbours do not share a state with. */
-const EXCEPTIONS = { "06390": "NY", 83414: "WY", 96799: "AS" };
+const EXCEPTIONS = {
+  "06390": "NY", 20588: "MD", 20598: "VA", 72643: "MO", 73960: "TX", 83414: "WY", 96799: "AS",
+  96939: "PW", 96940: "PW", 96941: "FM", 96942: "FM", 96943: "FM", 96944: "FM", 96950: "MP", 96951: "MP", 96952: "MP", 96960: "MH", 96970: "MH",
+};
 
 const entries = (text) => text.split(",").map((entry) => entry.trim());
 

@@ -23,7 +23,13 @@ pub const GRAPHS: &[Graph] = &[
 fn place() -> Place {
     let place = Place::new();
     copy_folder(&top().join("graphs"), &place.path("graphs"));
-    copy_folder(&top().join("plugins"), &place.path("plugins"));
+    std::fs::create_dir(place.path("plugins")).unwrap();
+    for entry in std::fs::read_dir(top().join("plugins")).unwrap() {
+        let path = entry.unwrap().path();
+        if path.extension().is_some_and(|e| e == "wasm") {
+            std::fs::copy(&path, place.path("plugins").join(path.file_name().unwrap())).unwrap();
+        }
+    }
     place
 }
 

@@ -18,8 +18,6 @@ use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
 
-/// Rows and bytes that sources aim at for a batch.
-
 /// How to run.
 #[derive(Debug, Clone)]
 pub struct Options {

@@ -2,8 +2,8 @@
 //!
 //! `cargo bench -p selvedge-wasm --bench instances`. Needs `plugins/speed.wasm` and `plugins/upc_check.wasm`.
 
-use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use selvedge_node::{Input, Map, Role, Work};
+use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
+use selvedge_node::{Input, Map, Memory, Role, Task, Work};
 use selvedge_testkit::{NoConnections, Recorder, site};
 use selvedge_wasm::Settings;
 use std::path::{Path, PathBuf};
@@ -14,17 +14,27 @@ fn plugin(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/{name}.wasm"))
 }
 
-fn node(settings: &Settings, op: &str, rows: &RecordBatch) -> Arc<dyn Map> {
-    let text = format!("Plugin(path: \"{}\", config: (op: \"{op}\"))", plugin("speed").display());
+fn work(settings: &Settings, name: &str, config: &str, rows: &RecordBatch) -> Work {
+    let text = format!("Plugin(path: \"{}\", config: {config})", plugin(name).display());
     let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).expect("RON");
     let kinds = selvedge_wasm::kinds(settings.clone());
     let kind = kinds.iter().find(|k| k.role() == Role::Transform).expect("a transform");
     let connections = NoConnections::default();
     let site = site(Path::new("."), &connections);
     let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default() };
-    match kind.parse(&body).map_err(|p| p.message).expect("a node").build(&site, &[input]).expect("a node").work {
-        Work::Map(map) => map,
-        _ => panic!("not a map"),
+    kind.parse(&body).map_err(|p| p.message).expect("a node").build(&site, &[input]).expect("a node").work
+}
+
+fn task() -> Task {
+    Task {
+        run: "bench".into(),
+        node: "plugin".into(),
+        instance: 0,
+        instances: 1,
+        memory: Memory::new(64 << 20),
+        scratch: std::env::temp_dir(),
+        batch_rows: 8192,
+        batch_bytes: 4 << 20,
     }
 }
 
@@ -34,7 +44,9 @@ fn batch(rows: usize) -> RecordBatch {
     let texts = StringArray::from_iter_values(
         (0..rows).map(|n| format!("row {n} of a Stream of rows with The usual words in it, Arrow and batch")),
     );
-    let columns: [(&str, ArrayRef); 3] = [("id", Arc::new(ids)), ("val", Arc::new(vals)), ("text", Arc::new(texts))];
+    let times = TimestampMicrosecondArray::from_iter_values(0..rows as i64);
+    let columns: [(&str, ArrayRef); 4] =
+        [("id", Arc::new(ids)), ("val", Arc::new(vals)), ("text", Arc::new(texts)), ("time", Arc::new(times))];
     RecordBatch::try_from_iter(columns).expect("columns of one length")
 }
 
@@ -92,15 +104,16 @@ fn main() {
     println!("compile                   {:8.2} ms", compiled.as_secs_f64() * 1e3);
     println!("load from the cache       {:8.3} ms, a new instance {:.3} ms", median(loads), median(starts));
 
-    let tiny = batch(1);
     let count = 500;
-    let nodes: Vec<_> = (0..count).map(|_| node(&settings, "filter", &tiny)).collect();
+    let sessions = "(user: \"id\", time: \"time\", type: \"text\")";
+    let Work::Transform(open) = work(&settings, "session_features", sessions, &batch(1)) else { panic!("no state") };
     let before = resident();
-    nodes.iter().for_each(|map| map.map(tiny.clone(), &mut Recorder::default()).expect("a call"));
+    let opened: Vec<_> = (0..count).map(|_| open(&task()).expect("an instance")).collect();
     println!("idle instance             {:8.1} KiB resident", (resident() - before) as f64 / count as f64);
+    drop(opened);
 
     let rows = batch(8192);
-    let map = node(&settings, "tokens", &rows);
+    let Work::Map(map) = work(&settings, "speed", "(op: \"tokens\")", &rows) else { panic!("not a map") };
     on(2, 20, &map, &rows);
     let (mut one, mut two) = (vec![], vec![]);
     for _ in 0..7 {

@@ -44,6 +44,7 @@ pub const JS: Language = Language {
         "js/testing.js",
         "js/type.js",
     ],
+    install: Some("npm install"),
     tests: "npm test",
     build,
 };

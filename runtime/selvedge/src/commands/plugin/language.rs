@@ -16,6 +16,8 @@ pub struct Language {
     pub template: &'static [(&'static str, &'static str)],
     /// The files of the SDK, as they lie in `sdk/`; copied into the plugin's `selvedge/`.
     pub sdk: &'static [(&'static str, &'static str)],
+    /// The command that installs what `build` takes into the folder.
+    pub install: Option<&'static str>,
     /// The command that runs the node natively in its tests.
     pub tests: &'static str,
     /// Makes the component of a folder; answers with its path.

@@ -28,14 +28,17 @@ pub fn new(args: &New) -> Result<String, String> {
     for (path, text) in language.sdk {
         write(&folder.join("selvedge").join(path), text)?;
     }
+    let there = format!("cd {}", folder.display());
     let steps = [
-        (format!("cd {}", folder.display()), ""),
-        (language.tests.to_string(), "runs the node natively"),
-        ("selvedge plugin build".to_string(), "makes the component"),
-        ("selvedge plugin test".to_string(), "runs the component on the tables in cases/"),
+        Some((there.as_str(), "")),
+        Some((language.tests, "runs the node natively")),
+        language.install.map(|command| (command, "once: what makes components")),
+        Some(("selvedge plugin build", "makes the component")),
+        Some(("selvedge plugin test", "runs the component on the tables in cases/")),
     ];
-    let steps = steps.map(|(command, what)| format!("  {command:<30} {what}").trim_end().to_string());
-    Ok(format!("made {}\n{}", folder.display(), steps.join("\n")))
+    let steps = steps.into_iter().flatten().map(|(command, what)| format!("\n  {command:<30} {what}"));
+    let steps: String = steps.map(|step| step.trim_end().to_string()).collect();
+    Ok(format!("made {}{steps}", folder.display()))
 }
 
 fn write(path: &Path, text: &str) -> Result<(), String> {

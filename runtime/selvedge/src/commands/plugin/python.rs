@@ -43,6 +43,7 @@ pub const PYTHON: Language = Language {
         "testing.py",
         "types.py",
     ],
+    install: None,
     tests: "python3 -m unittest",
     build,
 };

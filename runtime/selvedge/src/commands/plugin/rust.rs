@@ -43,6 +43,7 @@ pub const RUST: Language = Language {
         "guest/src/test.rs",
         "guest/src/view.rs",
     ],
+    install: None,
     tests: "cargo test",
     build,
 };
