@@ -15,7 +15,9 @@ impl Lock {
     pub fn read(folder: &Path) -> Result<Option<Lock>, String> {
         let path = folder.join(LOCK_FILE);
         match std::fs::read_to_string(&path) {
-            Ok(text) => Lock::parse(&text).map(Some).map_err(|e| format!("{}: {e}", path.display())),
+            Ok(text) => Lock::parse(&text)
+                .map(Some)
+                .map_err(|e| format!("{}: {e}; remove it and lock the graph again", path.display())),
             Err(e) if e.kind() == std::io::ErrorKind::NotFound => Ok(None),
             Err(e) => Err(format!("cannot read {}: {e}", path.display())),
         }

@@ -14,8 +14,11 @@ pub fn lock(args: &cli::Lock) -> Result<String, String> {
     let mut locks: BTreeMap<PathBuf, Lock> = BTreeMap::new();
     for path in graphs::find(&args.graphs)? {
         let (sources, spec, _) = selvedge_spec::load(&Os, &path, &args.source.options());
-        let render = |problems: &Problems| selvedge_spec::render(&problems.0, &sources, screen::colour());
-        let spec = spec.map_err(|problems| render(&problems))?;
+        let shown = |problems: Problems| {
+            screen::error(selvedge_spec::render(&problems.0, &sources, screen::colour()).trim_end());
+            format!("{} cannot be locked", path.display())
+        };
+        let spec = spec.map_err(shown)?;
         let mut problems = Problems::default();
         for node in spec.nodes.iter().filter(|node| node.kind.as_str() == "Plugin") {
             let found = problems.take(selvedge_wasm::locked(&node.body, &node.base, &settings));
@@ -31,7 +34,7 @@ pub fn lock(args: &cli::Lock) -> Result<String, String> {
                 lock.0.insert(name, hash);
             }
         }
-        problems.or(()).map_err(|problems| render(&problems))?;
+        problems.or(()).map_err(shown)?;
     }
     let written = locks.iter().map(|(folder, lock)| {
         let path = folder.join(LOCK_FILE);
