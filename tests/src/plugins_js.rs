@@ -94,6 +94,23 @@ fn orders_get_their_region_from_a_plugin_in_javascript() {
     assert!(ran.stderr.contains("no setting named `on_unknwon`") && ran.stderr.contains("`on_unknown`"), "{ran}");
 }
 
+#[test]
+fn a_new_plugin_becomes_a_component() {
+    geo_region();
+    let place = Place::new();
+    place.selvedge(&["plugin", "new", "price_check", "--lang", "js"]).code(0);
+    // The packages that `npm install` would fetch once more.
+    let packages = Path::new(KEPT).join("plugins/geo_region/node_modules");
+    std::os::unix::fs::symlink(packages, place.path("price_check/node_modules")).unwrap();
+    let said = done(selvedge().args(["plugin", "build"]).arg(place.path("price_check")));
+    assert!(said.contains("PriceCheck is a transform of contract"), "{said}");
+    let mut test = selvedge();
+    // No two builds make the same bytes: what is compiled of them is not worth keeping.
+    test.env("SELVEDGE_PLUGIN_CACHE", place.path("compiled"));
+    let said = done(test.args(["plugin", "test"]).arg(place.path("price_check")));
+    assert!(said.contains("2 of 2 cases hold"), "{said}");
+}
+
 /// The blocks of this language in the docs.
 fn blocks(language: &str) -> Vec<String> {
     let text = fs::read_to_string(top().join("docs/plugins-js.md")).unwrap();

@@ -175,6 +175,63 @@ fn state_survives_mistakes_and_a_full_instance() {
     );
 }
 
+const NAMES: &str = r#"
+from selvedge import Reject, source
+
+@source(gives={"name": "Utf8"}, rejects=True)
+def names(position):
+    """some names"""
+    for at, name in enumerate(["ann", "", "bob"]):
+        if at >= int(position or 0):
+            yield ({"name": name} if name else Reject("no_name", "expected a name", "row 2")), str(at + 1)
+"#;
+
+const PAPER: &str = r#"
+import os
+from selvedge import sink
+
+@sink(reads=["name"], partitioning="single")
+class Paper:
+    """writes names, one a line"""
+
+    def __init__(self):
+        self.out = open("/out/names.part", "w")
+
+    def write(self, batch):
+        self.out.writelines(f"{name}\n" for name in batch["name"])
+
+    def flush(self):
+        self.out.close()
+        return "/out/names.part"
+
+    def commit(pending):
+        for part in filter(os.path.exists, pending):
+            os.rename(part, part.removesuffix(".part"))
+"#;
+
+#[test]
+fn a_source_and_a_sink_run_in_one_graph() {
+    let place = Place::with(
+        r#"Graph(name: "names", nodes: {
+            "names": Plugin(path: "names.wasm"),
+            "paper": Plugin(input: "names", path: "paper.wasm", grant: (files: {"/out": Write("out")})),
+            "bad": Files(input: "names.errors", path: "bad", format: Ndjson()),
+        })"#,
+    );
+    for (name, world, module) in [("names", "source", NAMES), ("paper", "sink", PAPER)] {
+        place.write(&format!("{name}/{name}.py"), module);
+        let project =
+            format!("[project]\nname = \"{name}\"\n[tool.selvedge]\nworld = \"{world}\"\nmodule = \"{name}\"\n");
+        place.write(&format!("{name}/pyproject.toml"), project);
+        fs::copy(component(&place.path(name), name), place.path(&format!("{name}.wasm"))).unwrap();
+    }
+    fs::create_dir(place.path("out")).unwrap();
+    let commands = "selvedge run graph.ron && ls out && cat out/names bad/*.ndjson && selvedge run graph.ron";
+    let said = shell(place.0.path(), commands, &compiled());
+    assert!(said.contains("\nnames\nann\nbob\n") && said.contains("no_name"), "{said}");
+    assert!(said.contains("names: 0 rows read"), "a second run goes on where the first one stopped: {said}");
+}
+
 #[test]
 fn the_session_in_the_docs_is_what_happens() {
     let text = fs::read_to_string(top().join("docs/plugins-python.md")).unwrap();

@@ -12,10 +12,11 @@ pub struct Signals {
 }
 
 impl Signals {
-    /// Starts to listen. Without the right to do so, signals keep their usual effect.
+    /// Starts to listen: no signal is missed after this. Without the right to do so, signals keep their usual effect.
     pub fn listen() -> Signals {
         let signals = Signals::default();
         let heard = signals.clone();
+        let (ready, listens) = std::sync::mpsc::channel::<()>();
         let listener = std::thread::Builder::new().name("signals".into());
         let _ = listener.spawn(move || {
             use tokio::signal::unix::{SignalKind, signal};
@@ -25,6 +26,7 @@ impl Signals {
                 else {
                     return;
                 };
+                drop(ready);
                 loop {
                     tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
                     heard.count.fetch_add(1, SeqCst);
@@ -32,6 +34,8 @@ impl Signals {
                 }
             });
         });
+        // Ends when the thread drops its side: it listens, or it never will.
+        let _ = listens.recv();
         signals
     }
 

@@ -68,7 +68,8 @@ class Node:
     def __init__(self, work, name=None, about=None, settings=None, version="0.1.0", example=None, wishes=()):
         self.work, self.settings = work, settings
         docs = inspect.getdoc(work) or ""
-        name = name or work.__name__
+        # `age_bands` is `AgeBands` in a graph, a class keeps its name.
+        name = name or "".join(word[:1].upper() + word[1:] for word in work.__name__.split("_"))
         about = about or docs.split("\n\n")[0].replace("\n", " ").strip().rstrip(".")
         self.about = About(name, version, about, docs, json.dumps(example or {}), tuple(wishes))
         self.__doc__, self.__name__, self.__module__ = work.__doc__, work.__name__, work.__module__

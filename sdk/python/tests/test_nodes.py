@@ -203,7 +203,7 @@ class Transforms(unittest.TestCase):
         done = testing._run(uses, "{}", testing.Table.of("a\n x"), 9, {"KEY": "k"})
         self.assertEqual(done.counters, {"batches": 1})
         self.assertEqual(done.log, ["WARN seen 1 logger=mine at=2023 secret=k rows=8192"])
-        self.assertEqual((uses.about.name, uses.about.about), ("uses", "uses the host"))
+        self.assertEqual((uses.about.name, uses.about.about), ("Uses", "uses the host"))
         with self.assertRaises(Error):
             count("outside of a run")
 
