@@ -225,6 +225,30 @@ fn a_plugin_that_keeps_trapping_is_given_up() {
 }
 
 #[test]
+fn memory_that_a_plugin_took_comes_back() {
+    let place = evil("memory", "process", "on_error: Reject, limits: (memory_mib: 64)");
+    place.write("in/rows.csv", format!("n\n{}", "13\n".repeat(40)));
+    place.run_plugins().code(0);
+    assert_eq!(place.published("bad").len(), 40);
+    let peak = place.report()["process_peak_bytes"].as_u64().unwrap();
+    assert!(peak < 600 << 20, "two instances of 64 MiB at a time, not 40: {peak}");
+}
+
+#[test]
+fn other_graphs_of_a_run_are_unharmed() {
+    let place = evil("trap", "process", "");
+    let good = r#"Graph(name: "good", nodes: {
+        "rows": Files(path: "../in/*", format: Csv(), schema: { "n": Int64 }),
+        "out": Files(input: "rows", path: "out", format: Csv()),
+    })"#;
+    place.write("good/graph.ron", good);
+    let ran = place.with_plugins(&["run", "graph.ron", "good", "--quiet"]);
+    assert_eq!(ran.code, Some(1), "{}", ran.stderr);
+    place.nothing_published();
+    assert_eq!(place.published("good/out").len(), 101);
+}
+
+#[test]
 fn floods_and_leaks_are_contained() {
     for (crime, at) in [("log", "process"), ("reasons", ""), ("leak", "")] {
         let place = evil(crime, at, "limits: (memory_mib: 16)");
