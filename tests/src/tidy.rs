@@ -101,6 +101,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-tables", NODE),
     ("selvedge-sql", NODE),
     ("selvedge-keyed", NODE),
+    ("selvedge-text", NODE),
     ("selvedge-generate", NODE),
     ("selvedge-wasm", NODE),
     ("selvedge-guest", &[]),

@@ -9,6 +9,7 @@ pub fn catalogue(plugins: selvedge_wasm::Settings) -> Catalogue {
         selvedge_tables::kinds(),
         selvedge_transforms::kinds(),
         selvedge_keyed::kinds(),
+        selvedge_text::kinds(),
         selvedge_sql::kinds(),
         selvedge_sinks::kinds(),
         selvedge_wasm::kinds(plugins),

@@ -1,0 +1,132 @@
+//! The standard grok patterns: names and meanings as in Logstash's published `grok-patterns` and `httpd` (logstash-patterns-core,
+//! Apache License 2.0), written anew for an engine that never goes back over a text.
+//!
+//! Atomic groups are plain groups here, and what looks around is a word boundary or left out. Among the literals of a line that
+//! makes no difference; alone, `TIME` takes `12:34:56` out of `12:34:567`, and `IPV4` finds nothing in `v10.0.0.1`.
+
+/// Name and pattern. `H16` and `OCTET` are the parts of addresses (RFC 3986).
+pub(super) const PATTERNS: &[(&str, &str)] = &[
+    // people
+    ("USERNAME", r"[a-zA-Z0-9._-]+"),
+    ("USER", r"%{USERNAME}"),
+    ("EMAILLOCALPART", r"[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+(?:\.[a-zA-Z0-9!#$%&'*+/=?^_`{|}~-]+)*"),
+    ("EMAILADDRESS", r"%{EMAILLOCALPART}@%{HOSTNAME}"),
+    // numbers
+    ("INT", r"[+-]?[0-9]+"),
+    ("BASE10NUM", r"[+-]?(?:[0-9]+(?:\.[0-9]+)?|\.[0-9]+)"),
+    ("NUMBER", r"%{BASE10NUM}"),
+    ("BASE16NUM", r"[+-]?(?:0x)?[0-9A-Fa-f]+"),
+    ("BASE16FLOAT", r"[+-]?(?:0x)?(?:[0-9A-Fa-f]+(?:\.[0-9A-Fa-f]*)?|\.[0-9A-Fa-f]+)"),
+    ("POSINT", r"\b[1-9][0-9]*\b"),
+    ("NONNEGINT", r"\b[0-9]+\b"),
+    // words
+    ("WORD", r"\b\w+\b"),
+    ("NOTSPACE", r"\S+"),
+    ("SPACE", r"\s*"),
+    ("DATA", r".*?"),
+    ("GREEDYDATA", r".*"),
+    ("QUOTEDSTRING", r#"(?:"(?:\\.|[^\\"])*"|'(?:\\.|[^\\'])*'|`(?:\\.|[^\\`])*`)"#),
+    ("QS", r"%{QUOTEDSTRING}"),
+    ("UUID", r"[A-Fa-f0-9]{8}-(?:[A-Fa-f0-9]{4}-){3}[A-Fa-f0-9]{12}"),
+    ("URN", r"urn:[0-9A-Za-z][0-9A-Za-z-]{0,31}:(?:%[0-9a-fA-F]{2}|[0-9A-Za-z()+,.:=@;$_!*'/?#-])+"),
+    // networks
+    ("MAC", r"(?:%{CISCOMAC}|%{WINDOWSMAC}|%{COMMONMAC})"),
+    ("CISCOMAC", r"(?:[A-Fa-f0-9]{4}\.){2}[A-Fa-f0-9]{4}"),
+    ("WINDOWSMAC", r"(?:[A-Fa-f0-9]{2}-){5}[A-Fa-f0-9]{2}"),
+    ("COMMONMAC", r"(?:[A-Fa-f0-9]{2}:){5}[A-Fa-f0-9]{2}"),
+    ("H16", r"[0-9A-Fa-f]{1,4}"),
+    ("OCTET", r"(?:25[0-5]|2[0-4][0-9]|[01]?[0-9]{1,2})"),
+    ("IPV4", r"\b%{OCTET}(?:\.%{OCTET}){3}\b"),
+    (
+        "IPV6",
+        concat!(
+            r"(?:(?:%{H16}:){7}(?:%{H16}|:)",
+            r"|(?:%{H16}:){6}(?:%{IPV4}|:%{H16}|:)",
+            r"|(?:%{H16}:){5}(?::%{IPV4}|(?::%{H16}){1,2}|:)",
+            r"|(?:%{H16}:){4}(?:(?::%{H16})?:%{IPV4}|(?::%{H16}){1,3}|:)",
+            r"|(?:%{H16}:){3}(?:(?::%{H16}){0,2}:%{IPV4}|(?::%{H16}){1,4}|:)",
+            r"|(?:%{H16}:){2}(?:(?::%{H16}){0,3}:%{IPV4}|(?::%{H16}){1,5}|:)",
+            r"|%{H16}:(?:(?::%{H16}){0,4}:%{IPV4}|(?::%{H16}){1,6}|:)",
+            r"|:(?:(?::%{H16}){0,5}:%{IPV4}|(?::%{H16}){1,7}|:))",
+            r"(?:%[0-9A-Za-z_.~-]+)?",
+        ),
+    ),
+    ("IP", r"(?:%{IPV6}|%{IPV4})"),
+    ("HOSTNAME", r"\b[0-9A-Za-z][0-9A-Za-z-]{0,62}(?:\.[0-9A-Za-z][0-9A-Za-z-]{0,62})*\.?"),
+    ("IPORHOST", r"(?:%{IP}|%{HOSTNAME})"),
+    ("HOSTPORT", r"%{IPORHOST}:%{POSINT}"),
+    // paths
+    ("PATH", r"(?:%{UNIXPATH}|%{WINPATH})"),
+    ("UNIXPATH", r"(?:/(?:[\w_%!$@:.,+~-]|\\.)*)+"),
+    ("WINPATH", r"(?:[A-Za-z]+:|\\)(?:\\[^\\?*]*)+"),
+    ("TTY", r"/dev/(?:pts|tty[pq]?)\w*/?[0-9]+"),
+    ("URIPROTO", r"[A-Za-z][A-Za-z0-9+.-]+"),
+    ("URIHOST", r"%{IPORHOST}(?::%{POSINT:port})?"),
+    ("URIPATH", r"(?:/[A-Za-z0-9$.+!*'(){},~:;=@#%&_-]*)+"),
+    ("URIQUERY", r"[A-Za-z0-9$.+!*'|(){},~@#%&/=:;_?\[\]<>-]*"),
+    ("URIPARAM", r"\?%{URIQUERY}"),
+    ("URIPATHPARAM", r"%{URIPATH}(?:\?%{URIQUERY})?"),
+    ("URI", r"%{URIPROTO}://(?:%{USER}(?::[^@]*)?@)?(?:%{URIHOST})?(?:%{URIPATHPARAM})?"),
+    // dates
+    (
+        "MONTH",
+        concat!(
+            r"\b(?:[Jj]an(?:uary|uar)?|[Ff]eb(?:ruary|ruar)?|[Mm](?:a|ä)?r(?:ch|z)?|[Aa]pr(?:il)?|[Mm]a(?:y|i)?",
+            r"|[Jj]un(?:e|i)?|[Jj]ul(?:y|i)?|[Aa]ug(?:ust)?|[Ss]ep(?:tember)?|[Oo](?:c|k)?t(?:ober)?",
+            r"|[Nn]ov(?:ember)?|[Dd]e(?:c|z)(?:ember)?)\b",
+        ),
+    ),
+    ("MONTHNUM", r"(?:1[0-2]|0?[1-9])"),
+    ("MONTHNUM2", r"(?:0[1-9]|1[0-2])"),
+    ("MONTHDAY", r"(?:0[1-9]|[12][0-9]|3[01]|[1-9])"),
+    ("DAY", r"(?:Mon(?:day)?|Tue(?:sday)?|Wed(?:nesday)?|Thu(?:rsday)?|Fri(?:day)?|Sat(?:urday)?|Sun(?:day)?)"),
+    ("YEAR", r"(?:[0-9][0-9]){1,2}"),
+    ("HOUR", r"(?:2[0123]|[01]?[0-9])"),
+    ("MINUTE", r"[0-5][0-9]"),
+    ("SECOND", r"(?:60|[0-5]?[0-9])(?:[:.,][0-9]+)?"),
+    ("TIME", r"%{HOUR}:%{MINUTE}:%{SECOND}"),
+    ("DATE_US", r"%{MONTHNUM}[/-]%{MONTHDAY}[/-]%{YEAR}"),
+    ("DATE_EU", r"%{MONTHDAY}[./-]%{MONTHNUM}[./-]%{YEAR}"),
+    ("DATE", r"(?:%{DATE_US}|%{DATE_EU})"),
+    ("DATESTAMP", r"%{DATE}[- ]%{TIME}"),
+    ("TZ", r"(?:[APMCE][SD]T|UTC)"),
+    ("ISO8601_TIMEZONE", r"(?:Z|[+-]%{HOUR}:?%{MINUTE})"),
+    ("ISO8601_SECOND", r"%{SECOND}"),
+    (
+        "TIMESTAMP_ISO8601",
+        r"%{YEAR}-%{MONTHNUM}-%{MONTHDAY}[T ]%{HOUR}:?%{MINUTE}(?::?%{SECOND})?(?:%{ISO8601_TIMEZONE})?",
+    ),
+    ("DATESTAMP_RFC822", r"%{DAY} %{MONTH} %{MONTHDAY} %{YEAR} %{TIME} %{TZ}"),
+    ("DATESTAMP_RFC2822", r"%{DAY}, %{MONTHDAY} %{MONTH} %{YEAR} %{TIME} %{ISO8601_TIMEZONE}"),
+    ("DATESTAMP_OTHER", r"%{DAY} %{MONTH} %{MONTHDAY} %{TIME} %{TZ} %{YEAR}"),
+    ("DATESTAMP_EVENTLOG", r"%{YEAR}%{MONTHNUM2}%{MONTHDAY}%{HOUR}%{MINUTE}%{SECOND}"),
+    ("HTTPDATE", r"%{MONTHDAY}/%{MONTH}/%{YEAR}:%{TIME} %{INT}"),
+    // system logs
+    ("SYSLOGTIMESTAMP", r"%{MONTH} +%{MONTHDAY} %{TIME}"),
+    ("PROG", r"[\x21-\x5a\x5c\x5e-\x7e]+"),
+    ("SYSLOGPROG", r"%{PROG:program}(?:\[%{POSINT:pid}\])?"),
+    ("SYSLOGHOST", r"%{IPORHOST}"),
+    ("SYSLOGFACILITY", r"<%{NONNEGINT:facility}.%{NONNEGINT:priority}>"),
+    ("SYSLOGBASE", r"%{SYSLOGTIMESTAMP:timestamp} (?:%{SYSLOGFACILITY} )?%{SYSLOGHOST:logsource} %{SYSLOGPROG}:"),
+    (
+        "LOGLEVEL",
+        concat!(
+            r"(?:[Aa]lert|ALERT|[Tt]race|TRACE|[Dd]ebug|DEBUG|[Nn]otice|NOTICE|[Ii]nfo?(?:rmation)?|INFO?(?:RMATION)?",
+            r"|[Ww]arn?(?:ing)?|WARN?(?:ING)?|[Ee]rr?(?:or)?|ERR?(?:OR)?|[Cc]rit?(?:ical)?|CRIT?(?:ICAL)?|[Ff]atal|FATAL",
+            r"|[Ss]evere|SEVERE|[Ee]merg(?:ency)?|EMERG(?:ENCY)?)",
+        ),
+    ),
+    // web servers
+    ("HTTPDUSER", r"(?:%{EMAILADDRESS}|%{USER})"),
+    (
+        "HTTPD_COMMONLOG",
+        concat!(
+            r"%{IPORHOST:clientip} %{HTTPDUSER:ident} %{HTTPDUSER:auth} \[%{HTTPDATE:timestamp}\] ",
+            r#""(?:%{WORD:verb} %{NOTSPACE:request}(?: HTTP/%{NUMBER:httpversion})?|%{DATA:rawrequest})" "#,
+            r"(?:%{NUMBER:response}|-) (?:%{NUMBER:bytes}|-)",
+        ),
+    ),
+    ("HTTPD_COMBINEDLOG", r"%{HTTPD_COMMONLOG} %{QS:referrer} %{QS:agent}"),
+    ("COMMONAPACHELOG", r"%{HTTPD_COMMONLOG}"),
+    ("COMBINEDAPACHELOG", r"%{HTTPD_COMBINEDLOG}"),
+];
