@@ -54,6 +54,14 @@ fn rake_agrees_with_its_reference() {
 }
 
 #[test]
+fn rake_counts_how_often_words_are_in_phrases() {
+    let config = r#"(column: "text", algorithm: Rake(metric: Frequency))"#;
+    let found = keywords(config, vec!["red pot, blue pot and the garden"]);
+    let expected = [("blue pot", 3.0), ("red pot", 3.0), ("garden", 1.0)];
+    assert_eq!(found[0], expected.map(|(k, score)| (k.to_string(), score)));
+}
+
+#[test]
 fn a_row_for_each_keyword() {
     let case =
         r#"(column: "text", output: Rows, algorithm: Rake(metric: Degree), top: 2, language: "de", into: "word")"#;
