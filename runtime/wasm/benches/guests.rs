@@ -3,9 +3,12 @@
 //! `selvedge plugin build runtime/wasm/benches/guests/python`, the same for `js`, then
 //! `cargo bench -p selvedge-wasm --bench guests`.
 
+mod common;
+
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray};
-use selvedge_node::{Input, Map, Role, Work};
-use selvedge_testkit::{NoConnections, Recorder, site};
+use common::{resident, work};
+use selvedge_node::Work;
+use selvedge_testkit::Recorder;
 use selvedge_wasm::Settings;
 use std::path::Path;
 use std::sync::Arc;
@@ -14,27 +17,6 @@ use std::time::Instant;
 const ROWS: usize = 8192;
 const CALLS: usize = 10_000;
 
-fn node(component: &Path, rows: &RecordBatch) -> Arc<dyn Map> {
-    let text = format!("Plugin(path: \"{}\")", component.display());
-    let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).expect("RON");
-    let kinds = selvedge_wasm::kinds(Settings { cache: selvedge_wasm::default_cache(), ..Settings::default() });
-    let kind = kinds.iter().find(|k| k.role() == Role::Transform).expect("a transform");
-    let connections = NoConnections::default();
-    let site = site(Path::new("."), &connections);
-    let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default() };
-    match kind.parse(&body).map_err(|p| p.message).expect("a node").build(&site, &[input]).expect("a node").work {
-        Work::Map(map) => map,
-        _ => panic!("not a map"),
-    }
-}
-
-/// Resident memory of this process, in MiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches("kB").trim().parse::<u64>().expect("a number") >> 10
-}
-
 fn main() {
     let ids = Int64Array::from_iter_values(0..ROWS as i64);
     let vals = Float64Array::from_iter_values((0..ROWS).map(|n| n as f64 / 7.0));
@@ -42,13 +24,14 @@ fn main() {
         StringArray::from_iter_values((0..ROWS).map(|n| format!("row {n} of a stream, with the usual words in it")));
     let columns: [(&str, ArrayRef); 3] = [("id", Arc::new(ids)), ("val", Arc::new(vals)), ("text", Arc::new(texts))];
     let rows = RecordBatch::try_from_iter(columns).expect("columns of one length");
+    let settings = Settings { cache: selvedge_wasm::default_cache(), ..Settings::default() };
     for (language, file) in [("Python", "python/add_python.wasm"), ("JavaScript", "js/add_js.wasm")] {
         let component = Path::new(env!("CARGO_MANIFEST_DIR")).join("benches/guests").join(file);
         if !component.is_file() {
             println!("{language}: {} is not built", component.display());
             continue;
         }
-        let map = node(&component, &rows);
+        let Work::Map(map) = work(&component, "()", &rows, &settings) else { panic!("not a map") };
         let (mut times, mut memory) = (vec![], vec![]);
         for call in 0..CALLS {
             let started = Instant::now();
@@ -57,7 +40,7 @@ fn main() {
             times.push(started.elapsed().as_secs_f64());
             assert_eq!(out.rows_sent(), ROWS as u64);
             if call % (CALLS / 10) == CALLS / 10 - 1 {
-                memory.push(resident());
+                memory.push(resident() >> 10);
             }
         }
         let total: f64 = times.iter().sum();

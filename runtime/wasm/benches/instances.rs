@@ -1,10 +1,13 @@
 //! What instances cost: loading a compiled plugin, an idle instance, and two of them on two cores.
 //!
-//! `cargo bench -p selvedge-wasm --bench instances`. Needs `plugins/speed.wasm` and `plugins/upc_check.wasm`.
+//! `cargo bench -p selvedge-wasm --bench instances`. Needs the components in `plugins/`.
+
+mod common;
 
 use arrow::array::{ArrayRef, Float64Array, Int64Array, RecordBatch, StringArray, TimestampMicrosecondArray};
-use selvedge_node::{Input, Map, Memory, Role, Task, Work};
-use selvedge_testkit::{NoConnections, Recorder, site};
+use common::{resident, work};
+use selvedge_node::{Map, Memory, Task, Work};
+use selvedge_testkit::Recorder;
 use selvedge_wasm::Settings;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -12,17 +15,6 @@ use std::time::Instant;
 
 fn plugin(name: &str) -> PathBuf {
     Path::new(env!("CARGO_MANIFEST_DIR")).join(format!("../../plugins/{name}.wasm"))
-}
-
-fn work(settings: &Settings, name: &str, config: &str, rows: &RecordBatch) -> Work {
-    let text = format!("Plugin(path: \"{}\", config: {config})", plugin(name).display());
-    let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).expect("RON");
-    let kinds = selvedge_wasm::kinds(settings.clone());
-    let kind = kinds.iter().find(|k| k.role() == Role::Transform).expect("a transform");
-    let connections = NoConnections::default();
-    let site = site(Path::new("."), &connections);
-    let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default() };
-    kind.parse(&body).map_err(|p| p.message).expect("a node").build(&site, &[input]).expect("a node").work
 }
 
 fn task() -> Task {
@@ -48,13 +40,6 @@ fn batch(rows: usize) -> RecordBatch {
     let columns: [(&str, ArrayRef); 4] =
         [("id", Arc::new(ids)), ("val", Arc::new(vals)), ("text", Arc::new(texts)), ("time", Arc::new(times))];
     RecordBatch::try_from_iter(columns).expect("columns of one length")
-}
-
-/// Resident memory of this process, in KiB.
-fn resident() -> u64 {
-    let status = std::fs::read_to_string("/proc/self/status").expect("Linux");
-    let line = status.lines().find_map(|l| l.strip_prefix("VmRSS:")).expect("VmRSS");
-    line.trim().trim_end_matches("kB").trim().parse().expect("a number")
 }
 
 fn median(mut values: Vec<f64>) -> f64 {
@@ -106,14 +91,16 @@ fn main() {
 
     let count = 500;
     let sessions = "(user: \"id\", time: \"time\", type: \"text\")";
-    let Work::Transform(open) = work(&settings, "session_features", sessions, &batch(1)) else { panic!("no state") };
+    let Work::Transform(open) = work(&plugin("session_features"), sessions, &batch(1), &settings) else {
+        panic!("no state")
+    };
     let before = resident();
     let opened: Vec<_> = (0..count).map(|_| open(&task()).expect("an instance")).collect();
     println!("idle instance             {:8.1} KiB resident", (resident() - before) as f64 / count as f64);
     drop(opened);
 
     let rows = batch(8192);
-    let Work::Map(map) = work(&settings, "speed", "(op: \"tokens\")", &rows) else { panic!("not a map") };
+    let Work::Map(map) = work(&plugin("speed"), "(op: \"tokens\")", &rows, &settings) else { panic!("not a map") };
     on(2, 20, &map, &rows);
     let (mut one, mut two) = (vec![], vec![]);
     for _ in 0..7 {

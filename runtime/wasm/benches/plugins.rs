@@ -3,11 +3,12 @@
 //! `cargo bench -p selvedge-wasm`. Needs `plugins/speed.wasm` (`plugins/build speed`). What is measured is all of the way that
 //! a batch goes in a run: buffers in, the call, output checked, columns that passed by put back.
 
+mod common;
+
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Float64Type, Int64Type};
-use selvedge_node::{Error, Input, Map, Out, Rejection, Result, Role, Work};
-use selvedge_testkit::{NoConnections, site};
+use selvedge_node::{Error, Map, Out, Rejection, Result, Work};
 use std::path::Path;
 use std::sync::Arc;
 
@@ -105,16 +106,8 @@ fn native(op: &str, rows: &RecordBatch) -> Option<RecordBatch> {
 }
 
 fn plugin(op: &str, rows: &RecordBatch) -> Arc<dyn Map> {
-    let top = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins");
-    let text = format!(r#"Plugin(path: "speed.wasm", config: (op: "{op}"))"#);
-    let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).expect("a node in RON");
-    let kinds = selvedge_wasm::kinds(selvedge_wasm::Settings::default());
-    let kind = kinds.iter().find(|k| k.role() == Role::Transform).expect("the plugin kind");
-    let connections = NoConnections::default();
-    let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default() };
-    let config = kind.parse(&body).unwrap_or_else(|p| panic!("{p}"));
-    let built = config.build(&site(&top, &connections), &[input]).unwrap_or_else(|p| panic!("{p}"));
-    match built.work {
+    let speed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/speed.wasm");
+    match common::work(&speed, &format!("(op: \"{op}\")"), rows, &Default::default()) {
         Work::Map(map) => map,
         _ => panic!("a stateless transform is a map"),
     }

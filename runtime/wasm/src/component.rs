@@ -3,7 +3,7 @@
 use crate::bindings::exports::selvedge::plugin::{about, sink_node, source_node, transform_node};
 use crate::engine::Plugins;
 use crate::host::Host;
-use crate::origin::{hash, keep};
+use crate::origin::keep;
 use selvedge_node::{Error, Result};
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -56,19 +56,18 @@ impl Loaded {
     }
 }
 
-/// Makes a component of bytes; `shown` is its name in messages. The same bytes are compiled once: in this process, and in
+/// Makes a component of bytes; `hash` is their SHA-256 and `shown` their name in messages. The same bytes are compiled once: in this process, and in
 /// `cache` for the next.
-pub fn load(bytes: &[u8], shown: &str, cache: Option<&Path>) -> Result<Arc<Loaded>> {
+pub fn load(bytes: &[u8], hash: &str, shown: &str, cache: Option<&Path>) -> Result<Arc<Loaded>> {
     static KNOWN: LazyLock<Mutex<HashMap<String, Arc<Loaded>>>> = LazyLock::new(Mutex::default);
-    let hash = hash(bytes);
     // Held while one is compiled: a graph that names a plugin twice does not compile it twice.
     let mut known = KNOWN.lock().unwrap_or_else(PoisonError::into_inner);
-    if let Some(loaded) = known.get(&hash) {
+    if let Some(loaded) = known.get(hash) {
         return Ok(loaded.clone());
     }
-    let loaded = compile(bytes, &hash, cache).and_then(|component| check(component, &hash, bytes.len()));
+    let loaded = compile(bytes, hash, cache).and_then(|component| check(component, hash, bytes.len()));
     let loaded = Arc::new(loaded.map_err(|e| e.context(shown))?);
-    known.insert(hash, loaded.clone());
+    known.insert(hash.to_string(), loaded.clone());
     Ok(loaded)
 }
 

@@ -50,7 +50,8 @@ pub struct Wish {
 /// Reads a plugin and asks it what it is.
 pub fn inspect(path: &Path, settings: &Settings) -> Result<Inspection> {
     let loading = Instant::now();
-    let plugin = load(&read(path)?, &path.display().to_string(), settings.cache.as_deref())?;
+    let (bytes, hash) = read(path)?;
+    let plugin = load(&bytes, &hash, &path.display().to_string(), settings.cache.as_deref())?;
     let loading = loading.elapsed();
     let bounds = crate::Limits::default().within(&settings.caps).map_err(selvedge_node::Error::graph)?;
     let setup =

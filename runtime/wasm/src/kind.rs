@@ -9,7 +9,7 @@ use crate::grant::Grant;
 use crate::instance::{Instance, Setup, Trouble};
 use crate::limits::{Bounds, Limits};
 use crate::lock::{LOCK_FILE, Lock};
-use crate::origin::{Origin, hash};
+use crate::origin::Origin;
 use crate::sink::PluginSink;
 use crate::source::{PluginSource, Reading};
 use crate::transform::{Opening, PluginMap, PluginTransform};
@@ -164,15 +164,11 @@ impl Parsed {
         let config = &self.config;
         let origin = problems.take(config.origin(site.base, site.span));
         let plugin = origin.as_ref().and_then(|origin| problems.take(self.component(origin, site.base)));
-        let mut warnings = vec![];
-        if let (Some(origin), Some(plugin), true) = (&origin, &plugin, site.base.join(LOCK_FILE).exists())
-            && let Some(words) = unpinned(origin, &plugin.hash, site.base)
-        {
-            warnings.push(Problem::warning(origin.span, words).help(RELOCK));
-        }
         let bounds = config.limits.within(&self.settings.caps).map_err(|e| Problem::error(site.span, e));
         let bounds = problems.take(bounds);
-        let (Some(origin), Some(plugin), Some(bounds)) = (origin, plugin, bounds) else { return Err(problems) };
+        let (Some(origin), Some((plugin, warnings)), Some(bounds)) = (origin, plugin, bounds) else {
+            return Err(problems);
+        };
         problems.or(Ready {
             plugin,
             warnings,
@@ -188,6 +184,28 @@ impl Parsed {
             node: site.node.to_string(),
         })
     }
+
+    /// The component, and a warning if the lock file has another one.
+    fn component(&self, origin: &Origin, base: &Path) -> Result<(Arc<Loaded>, Vec<Problem>), Problem> {
+        let cache = self.settings.cache.as_deref();
+        let failed = |e: Error| said(Problem::error(origin.span, e.message), e.help);
+        let (bytes, hash) = origin.bytes(cache).map_err(failed)?;
+        if let Some(wanted) = &self.config.sha256
+            && !hash.eq_ignore_ascii_case(wanted)
+        {
+            let words = format!("`{}` is another file: its SHA-256 is {hash}", origin.name);
+            return Err(Problem::error(wanted.span, words)
+                .help("check where the file came from; if it is the right one, write this hash"));
+        }
+        const RELOCK: &str = "if this is the plugin that you want: `selvedge plugin lock GRAPH`";
+        let warnings = match (unpinned(origin, &hash, base, self.settings.locked), self.settings.locked) {
+            // Known before it is compiled: what is locked out is not even looked at.
+            (Some(words), true) => return Err(Problem::error(origin.span, words).help(RELOCK)),
+            (Some(words), false) => vec![Problem::warning(origin.span, words).help(RELOCK)],
+            (None, _) => vec![],
+        };
+        Ok((load(&bytes, &hash, &origin.name, cache).map_err(failed)?, warnings))
+    }
 }
 
 impl Config {
@@ -196,33 +214,11 @@ impl Config {
     }
 }
 
-impl Parsed {
-    fn component(&self, origin: &Origin, base: &Path) -> Result<Arc<Loaded>, Problem> {
-        let cache = self.settings.cache.as_deref();
-        let failed = |e: Error| said(Problem::error(origin.span, e.message), e.help);
-        let bytes = origin.bytes(cache).map_err(failed)?;
-        if let Some(wanted) = &self.config.sha256
-            && !hash(&bytes).eq_ignore_ascii_case(wanted)
-        {
-            let words = format!("`{}` is another file: its SHA-256 is {}", origin.name, hash(&bytes));
-            return Err(Problem::error(wanted.span, words)
-                .help("check where the file came from; if it is the right one, write this hash"));
-        }
-        // Known before it is compiled: what is locked out is not even looked at.
-        match (self.settings.locked, unpinned(origin, &hash(&bytes), base)) {
-            (true, Some(words)) => Err(Problem::error(origin.span, words).help(RELOCK)),
-            _ => load(&bytes, &origin.name, cache).map_err(failed),
-        }
-    }
-}
-
-const RELOCK: &str = "if this is the plugin that you want: `selvedge plugin lock GRAPH`";
-
-/// What is wrong with the plugin by the lock file in `base`; a missing file is wrong too.
-fn unpinned(origin: &Origin, hash: &str, base: &Path) -> Option<String> {
+/// What is wrong with the plugin by the lock file in `base`. Where it `must` be locked, a missing file is wrong too.
+fn unpinned(origin: &Origin, hash: &str, base: &Path, must: bool) -> Option<String> {
     let lock = match Lock::read(base) {
         Ok(Some(lock)) => lock,
-        Ok(None) => return Some(format!("there is no {LOCK_FILE} in {}", base.display())),
+        Ok(None) => return must.then(|| format!("there is no {LOCK_FILE} in {}", base.display())),
         Err(e) => return Some(e),
     };
     match lock.0.get(&origin.name) {
@@ -237,9 +233,9 @@ fn unpinned(origin: &Origin, hash: &str, base: &Path) -> Option<String> {
 pub fn locked(body: &Value, base: &Path, settings: &Settings) -> Result<(String, String), Problem> {
     let config: Config = selvedge_ron::from_value(body)?;
     let origin = config.origin(base, body.span)?;
-    let bytes = origin.bytes(settings.cache.as_deref());
-    let bytes = bytes.map_err(|e| said(Problem::error(origin.span, e.message), e.help))?;
-    Ok((origin.name, hash(&bytes)))
+    let found = origin.bytes(settings.cache.as_deref());
+    let (_, hash) = found.map_err(|e| said(Problem::error(origin.span, e.message), e.help))?;
+    Ok((origin.name, hash))
 }
 
 fn said(problem: Problem, help: Option<String>) -> Problem {

@@ -69,19 +69,20 @@ impl Origin {
         last.filter(|name| !name.is_empty()).unwrap_or_else(|| "plugin".into())
     }
 
-    /// The bytes of the component. A download is kept in `cache`, and taken from there from then on.
-    pub fn bytes(&self, cache: Option<&Path>) -> Result<Vec<u8>> {
+    /// The bytes of the component, and their hash. A download is kept in `cache`, and taken from there from then on.
+    pub fn bytes(&self, cache: Option<&Path>) -> Result<(Vec<u8>, String)> {
         match &self.place {
             Place::File(path) => read(path),
             Place::Url { url, sha256 } => {
                 let kept = cache.map(|folder| folder.join(format!("{sha256}.wasm")));
                 let known = kept.as_deref().and_then(|path| fs::read(path).ok()).filter(|b| hash(b) == *sha256);
                 if let Some(bytes) = known {
-                    return Ok(bytes);
+                    return Ok((bytes, sha256.clone()));
                 }
                 let bytes = download(url)?;
-                if hash(&bytes) != *sha256 {
-                    let words = format!("{} is another file: its SHA-256 is {}", bare(url), hash(&bytes));
+                let found = hash(&bytes);
+                if found != *sha256 {
+                    let words = format!("{} is another file: its SHA-256 is {found}", bare(url));
                     return Err(Error::graph(words)
                         .help("check where the file came from; if it is the right one, write this hash"));
                 }
@@ -91,26 +92,28 @@ impl Origin {
                     // Without, it is downloaded again.
                     tracing::warn!("the plugin is not kept in {}: {e}", path.display());
                 }
-                Ok(bytes)
+                Ok((bytes, found))
             }
         }
     }
 }
 
 /// SHA-256 in hex.
-pub fn hash(bytes: &[u8]) -> String {
+fn hash(bytes: &[u8]) -> String {
     Sha256::digest(bytes).iter().map(|b| format!("{b:02x}")).collect()
 }
 
-/// Reads a component's file.
-pub fn read(path: &Path) -> Result<Vec<u8>> {
+/// Reads a component's file; its bytes and their hash.
+pub fn read(path: &Path) -> Result<(Vec<u8>, String)> {
     let failed = |e: std::io::Error| Error::io("reading the plugin", path.display(), &e);
     let found = fs::metadata(path).map_err(failed)?;
     if !found.is_file() || found.len() > LARGEST {
         let what = if found.is_file() { format!("larger than {} MiB", LARGEST >> 20) } else { "not a file".into() };
         return Err(Error::graph(format!("{} is no plugin: it is {what}", path.display())));
     }
-    fs::read(path).map_err(failed)
+    let bytes = fs::read(path).map_err(failed)?;
+    let hash = hash(&bytes);
+    Ok((bytes, hash))
 }
 
 /// Writes a file of the cache: whole or not at all.
