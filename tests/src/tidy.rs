@@ -95,6 +95,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-spec", &["selvedge-ron"]),
     ("selvedge-plan", &["selvedge-ron", "selvedge-node", "selvedge-spec"]),
     ("selvedge-exec", &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-spec", "selvedge-plan"]),
+    ("selvedge-orc", &["selvedge-node"]),
+    ("selvedge-schemas", &["selvedge-ron", "selvedge-node"]),
     ("selvedge-sources", NODE),
     ("selvedge-transforms", NODE),
     ("selvedge-sinks", NODE),
@@ -115,7 +117,8 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("session_features", GUEST),
 ];
 const GUEST: &[&str] = &["selvedge-guest"];
-const NODE: &[&str] = &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-cast"];
+const NODE: &[&str] =
+    &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-cast", "selvedge-orc", "selvedge-schemas"];
 /// These may know everything.
 const TOP: &[&str] = &["selvedge", "selvedge-tests", "selvedge-bench"];
 

@@ -9,7 +9,7 @@ use crate::stage::{self, EPOCH, Finished, panicked};
 use crate::stop::{Failure, Stop};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Commit, Error, Memory, Pending, Result, Sink, Split, Task, Work};
+use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Commit, Error, Memory, Pending, Result, Sink, Split, Task, Wake, Work};
 use selvedge_plan::{Machine, Plan, Schedule, schedule};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -138,6 +138,7 @@ fn begin(
         scratch: scratch.path().to_path_buf(),
         batch_rows: BATCH_ROWS,
         batch_bytes: BATCH_BYTES,
+        wake: Wake::default(),
     };
     let stop = Stop::new();
     let prepared = prepare(plan, &schedule, splits, budget.queue, &task, &stop)?;

@@ -15,6 +15,7 @@ mod plan;
 pub mod print;
 mod resolve;
 mod schedule;
+mod unending;
 mod unordered;
 
 pub use catalogue::Catalogue;

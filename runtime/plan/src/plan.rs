@@ -4,7 +4,7 @@ use crate::Catalogue;
 use crate::cycles::order;
 use crate::merge::{Arriving, merge};
 use crate::resolve::{Resolved, Shell, resolve};
-use crate::unordered;
+use crate::{unending, unordered};
 use arrow::datatypes::SchemaRef;
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::{DiGraph, NodeIndex};
@@ -41,6 +41,8 @@ pub struct Node {
     pub ordered: bool,
     pub may_reject: bool,
     pub unbounded: bool,
+    /// Of a sink: how often its rows are to be published where the graph never ends.
+    pub publish_every: Option<std::time::Duration>,
     pub notes: Vec<String>,
     pub work: Work,
 }
@@ -179,13 +181,16 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
         }
     }
     let mut built: Vec<Option<(Vec<Input>, Built)>> = shells.iter().map(|_| None).collect();
+    let mut origins: Vec<Vec<usize>> = shells.iter().map(|_| vec![]).collect();
     let mut unchecked = vec![];
     for n in order {
         let Some(config) = shells[n].config.take() else { continue };
         let shell = &shells[n];
         // A node whose input could not be typed is not built: what is wrong with it would only repeat what is wrong above.
         let before = problems.0.len();
-        let Some(inputs) = inputs(shell, &incoming[n], &shells, &built, &mut problems) else {
+        let before_it = incoming[n].iter().flatten().flat_map(|(from, _)| origins[*from].clone());
+        origins[n] = unending::distinct(before_it.collect());
+        let Some(inputs) = inputs(shell, &incoming[n], &shells, &built, &origins, &mut problems) else {
             if problems.0.len() == before {
                 unchecked.push(n);
             }
@@ -196,6 +201,11 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             .and_then(|b| is_whole(shell, &inputs, b));
         let silent = matches!(&result, Err(p) if !p.has_errors());
         if let Some(b) = problems.take(result) {
+            if b.unbounded {
+                origins[n] = vec![n];
+            }
+            let sources = origins[n].iter().filter_map(|&o| Some((shells[o].name.as_str(), built[o].as_ref()?.1.time)));
+            problems.0.extend(unending::problems(shell, &b, sources));
             built[n] = Some((inputs, b));
         } else if silent {
             problems.push(mistake(&shell.kind, shell.span, "it cannot be built and does not say why"));
@@ -234,6 +244,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             ordered: b.ordered,
             may_reject: b.may_reject,
             unbounded: b.unbounded,
+            publish_every: b.publish_every,
             notes: b.notes,
             work: b.work,
         });
@@ -258,6 +269,7 @@ fn inputs(
     incoming: &[Vec<(usize, Edge)>],
     shells: &[Shell],
     built: &[Option<(Vec<Input>, Built)>],
+    origins: &[Vec<usize>],
     problems: &mut Problems,
 ) -> Option<Vec<Input>> {
     let mut inputs = Vec::with_capacity(incoming.len());
@@ -274,7 +286,9 @@ fn inputs(
         let arriving: Vec<Arriving> = arriving.collect::<Option<_>>()?;
         let span = arriving.first().map_or(shell.span, |a| a.span);
         // All ports are merged, so that all that differ are reported.
-        inputs.push(problems.take(merge(&arriving)).map(|schema| Input { port: port.clone(), schema, span }));
+        let unbounded = edges.iter().any(|(from, _)| !origins[*from].is_empty());
+        let port = port.clone();
+        inputs.push(problems.take(merge(&arriving)).map(|schema| Input { port, schema, span, unbounded }));
     }
     inputs.into_iter().collect()
 }

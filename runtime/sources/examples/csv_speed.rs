@@ -121,6 +121,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
             scratch: std::env::temp_dir(),
             batch_rows: 32 << 10,
             batch_bytes: 4 << 20,
+            wake: Default::default(),
         };
         let mut out = Count::default();
         let (started, before) = (Instant::now(), seconds(start));

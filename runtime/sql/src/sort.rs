@@ -260,6 +260,7 @@ mod tests {
             scratch: scratch.to_path_buf(),
             batch_rows: 8192,
             batch_bytes: 1 << 20,
+            wake: Default::default(),
         }
     }
 

@@ -98,7 +98,7 @@ fn wrong_queries_are_found_while_planning() {
 fn problems_point_into_the_query() {
     let text = "select o.amount,\n       o.amont from orders o";
     let inputs =
-        [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default() }];
+        [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default(), unbounded: false }];
     // As it stands in the file: a quote before and one after.
     let query =
         Spanned::new(text.to_string(), Span { start: 100, end: 100 + text.len() as u32 + 2, ..Span::default() });
@@ -121,6 +121,7 @@ fn task(memory: u64, scratch: &std::path::Path) -> Task {
         scratch: scratch.to_path_buf(),
         batch_rows: 8192,
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     }
 }
 
@@ -141,7 +142,7 @@ fn try_run(
     let ports: Vec<Input> = ["l", "r"]
         .iter()
         .zip(inputs)
-        .map(|(port, rows)| Input { port: port.to_string(), schema: rows.schema(), span: Span::default() })
+        .map(|(port, rows)| Input { port: port.to_string(), schema: rows.schema(), span: Span::default(), unbounded: false })
         .collect();
     let connections = selvedge_testkit::NoConnections::default();
     let built = Sql::build(config, &selvedge_testkit::site(std::path::Path::new("."), &connections), &ports).unwrap();
@@ -307,7 +308,7 @@ fn what_never_ends_stops_with_the_run_in_flat_memory() {
         "select count(*) as n from generate_series(1, 9000000000000000000) a, l",
     ] {
         let config = selvedge_testkit::config::<Config>(&format!("(query: {query:?})")).unwrap();
-        let port = Input { port: "l".into(), schema: rows(&[]).schema(), span: Span::default() };
+        let port = Input { port: "l".into(), schema: rows(&[]).schema(), span: Span::default(), unbounded: false };
         let connections = selvedge_testkit::NoConnections::default();
         let site = selvedge_testkit::site(std::path::Path::new("."), &connections);
         let built = Sql::build(config, &site, &[port]).unwrap_or_else(|p| panic!("{query}: {p}"));

@@ -84,6 +84,7 @@ fn main() {
             scratch: scratch.clone(),
             batch_rows: BATCH,
             batch_bytes: 1 << 20,
+            wake: Default::default(),
         };
         let mut parts = Partitions::new(&task, &schema);
         let start = on_core();

@@ -17,6 +17,7 @@ fn task(limit: u64, scratch: &std::path::Path) -> Task {
         scratch: scratch.into(),
         batch_rows: 8192,
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     }
 }
 

@@ -137,16 +137,8 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
             }
         }
         let note = format!("table {} of {}", load.table, driver.place());
-        problems.or(Built {
-            outputs: vec![],
-            partitioning: Partitioning::Single,
-            ordered: false,
-            may_reject: true,
-            unbounded: false,
-            target: Some(format!("table {} of {}", load.table.to_lowercase(), driver.place())),
-            work: Work::Sink(driver.sink(load)),
-            notes: vec![note],
-            warnings: vec![],
-        })
+        let target = format!("table {} of {}", load.table.to_lowercase(), driver.place());
+        let built = Built::new(vec![], Work::Sink(driver.sink(load)));
+        problems.or(Built { partitioning: Partitioning::Single, ..built }.may_reject(true).target(target).note(note))
     }
 }

@@ -98,7 +98,7 @@ fn main() {
         let config = kind.parse(&body).expect("a config");
         let site =
             Site { graph: "speed", node: "node", span: Span::default(), base: Path::new("."), connections: &Nothing };
-        let input = Input { port: "in".into(), schema: batch.schema(), span: Span::default() };
+        let input = Input { port: "in".into(), schema: batch.schema(), span: Span::default(), unbounded: false };
         let Work::Map(node) = config.build(&site, &[input]).expect("a node that fits").work else { continue };
         let best = (0..50).map(|_| {
             let start = Instant::now();

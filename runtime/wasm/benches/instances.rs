@@ -27,6 +27,7 @@ fn task() -> Task {
         scratch: std::env::temp_dir(),
         batch_rows: 8192,
         batch_bytes: 4 << 20,
+        wake: Default::default(),
     }
 }
 

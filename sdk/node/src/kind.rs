@@ -56,6 +56,8 @@ pub struct Input {
     pub schema: SchemaRef,
     /// The place of the edge in the graph text.
     pub span: Span,
+    /// Its rows never end.
+    pub unbounded: bool,
 }
 
 /// How the rows of a node's inputs must be spread over its parallel instances.
@@ -69,6 +71,18 @@ pub enum Partitioning {
     Single,
     /// One instance sees everything, in the order of the source: everything before it runs on one thread.
     InOrder,
+}
+
+/// What a node has to do with event time.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, Default)]
+pub enum EventTime {
+    /// It passes watermarks on.
+    #[default]
+    Passes,
+    /// A source whose readers tell watermarks.
+    Tells,
+    /// It sends nothing before a watermark comes, or the end of a bounded input.
+    Needs,
 }
 
 /// Makes the transform of one parallel instance.
@@ -101,6 +115,11 @@ pub struct Built {
     pub may_reject: bool,
     /// A source that never ends by itself.
     pub unbounded: bool,
+    /// A node that sends nothing, or holds ever more, until its input ends: what to use instead in a graph that never ends.
+    pub waits_for_end: Option<String>,
+    pub time: EventTime,
+    /// A sink that wants its rows published at least this often in an unbounded graph.
+    pub publish_every: Option<std::time::Duration>,
     /// What a sink writes, in words: `table stock of out/warehouse.db`. Two sinks of one graph may not have the same: the one
     /// that commits last could undo what the other has written, and both would call it a success.
     pub target: Option<String>,
@@ -120,6 +139,9 @@ impl Built {
             ordered: false,
             may_reject: false,
             unbounded: false,
+            waits_for_end: None,
+            time: EventTime::Passes,
+            publish_every: None,
             target: None,
             work,
             notes: vec![],
@@ -156,6 +178,17 @@ impl Built {
     #[must_use]
     pub fn ordered(mut self) -> Built {
         self.ordered = true;
+        self
+    }
+    /// Refused behind an unbounded source, with what to use instead.
+    #[must_use]
+    pub fn waits_for_end(mut self, instead: impl Into<String>) -> Built {
+        self.waits_for_end = Some(instead.into());
+        self
+    }
+    #[must_use]
+    pub fn time(mut self, time: EventTime) -> Built {
+        self.time = time;
         self
     }
     #[must_use]

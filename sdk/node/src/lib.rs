@@ -28,16 +28,16 @@ mod work;
 
 pub use error::{Error, Fault, Result};
 pub use kind::{
-    Built, Connection, Connections, ErasedConfig, ErasedKind, Input, Inputs, Kind, MakeTransform, Partitioning, Ports,
-    Role, Site, Work, erase,
+    Built, Connection, Connections, ErasedConfig, ErasedKind, EventTime, Input, Inputs, Kind, MakeTransform,
+    Partitioning, Ports, Role, Site, Work, erase,
 };
 pub use memory::{Memory, Reservation};
 pub use out::{ERRORS_PORT, Out, Rejection, errors_schema};
 pub use rows::{row_json, rows_json, write_json_lines};
 pub use types::{Column, Fields, TimeUnit, Type, column, column_of_type, columns};
 pub use work::{
-    BATCH_BYTES, BATCH_ROWS, Commit, Map, Next, Pending, Positions, Reader, Sink, Source, Split, Task, Transform,
-    Writer,
+    BATCH_BYTES, BATCH_ROWS, Commit, Map, Next, Pending, Positions, Reader, Sink, Source, Split, Task, Transform, Wake,
+    Watermark, Writer,
 };
 
 pub use selvedge_ron::{Problem, Problems, Span, Spanned};
@@ -45,8 +45,8 @@ pub use selvedge_ron::{Problem, Problems, Span, Spanned};
 /// Everything a node's file usually needs.
 pub mod prelude {
     pub use crate::{
-        Built, Column, Error, Input, Inputs, Kind, Map, Next, Out, Partitioning, Ports, Problem, Problems, Reader,
-        Rejection, Result, Role, Site, Spanned, Task, Transform, Work, Writer, column, column_of_type, columns,
+        Built, Column, Error, EventTime, Input, Inputs, Kind, Map, Next, Out, Partitioning, Ports, Problem, Problems,
+        Reader, Rejection, Result, Role, Site, Spanned, Task, Transform, Work, Writer, column, column_of_type, columns,
     };
     pub use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
     pub use arrow::datatypes::{DataType, Field, Schema, SchemaRef};

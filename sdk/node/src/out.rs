@@ -57,6 +57,9 @@ pub trait Out {
         let _ = (name, value);
     }
 
+    /// A sink has gathered enough: flush and commit all sinks soon, where the graph is unbounded.
+    fn publish_soon(&mut self) {}
+
     /// Long loops that neither send nor return ask now and then, and leave with `Error::stopped`; a source sends what it has
     /// and returns as if there were more.
     fn stopping(&self) -> bool;

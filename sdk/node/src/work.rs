@@ -4,6 +4,7 @@ use crate::{Memory, Out, Result};
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 use std::time::Duration;
 
 /// How many rows a batch has at most, unless a run says otherwise.
@@ -28,6 +29,37 @@ pub struct Task {
     pub batch_rows: usize,
     /// … and about this many bytes.
     pub batch_bytes: usize,
+    /// Ends this instance's sleep after [`Next::Idle`]: for whoever hears of new rows first.
+    pub wake: Wake,
+}
+
+/// Wakes a sleeping instance of a source, from any thread. A call that comes while it is awake counts for its next sleep.
+#[derive(Clone, Default)]
+pub struct Wake(Arc<(Mutex<bool>, Condvar)>);
+
+impl Wake {
+    pub fn wake(&self) {
+        *self.0.0.lock().unwrap_or_else(PoisonError::into_inner) = true;
+        self.0.1.notify_all();
+    }
+    /// Waits until somebody calls [`wake`](Wake::wake), at most that long.
+    pub fn sleep(&self, time: Duration) {
+        let called = self.0.0.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = self.0.1.wait_timeout_while(called, time, |called| !*called);
+        *waited.unwrap_or_else(PoisonError::into_inner).0 = false;
+    }
+}
+
+/// How far rows have come in event time, in microseconds since 1970: no earlier row is expected. The lesser of two is that of
+/// both together.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Default)]
+pub enum Watermark {
+    /// Unknown: there is no event time, or no row has come yet.
+    #[default]
+    None,
+    At(i64),
+    /// Nothing comes from here: wait for the others only.
+    Idle,
 }
 
 /// Where each split of a source stopped in an earlier, committed run: split name → position.
@@ -37,6 +69,12 @@ pub type Positions = BTreeMap<String, String>;
 pub trait Source: Send + Sync {
     /// What there is to read now, given what was read before. Called once at the start of a run; does I/O.
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>>;
+    /// Of an unbounded source: the parts that have come up since `splits` and since it was last asked. Each instance asks
+    /// before its first sleep and after each one; `task.wake` is to be called when it should ask again.
+    fn discover(&self, task: &Task) -> Result<Vec<Box<dyn Split>>> {
+        let _ = task;
+        Ok(vec![])
+    }
 }
 
 /// A part of a source that one thread reads: a file, a range of a file, a key range, a shard.
@@ -50,7 +88,7 @@ pub trait Split: Send {
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
 pub enum Next {
     More,
-    /// Nothing now: ask again after that long.
+    /// Nothing now: ask again after that long, or when `Task::wake` was called. A run that only wants to catch up ends here.
     Idle(Duration),
     Done,
 }
@@ -63,6 +101,10 @@ pub trait Reader: Send {
     fn position(&self) -> Option<String> {
         None
     }
+    /// How far the rows sent so far have come in event time. Never goes back but from `Idle`.
+    fn watermark(&self) -> Watermark {
+        Watermark::None
+    }
 }
 
 /// A stateless node: the same rows give the same result in any instance.
@@ -74,6 +116,12 @@ pub trait Map: Send + Sync {
 /// another fills up would deadlock a diamond): what it cannot use yet it keeps, spilled if need be.
 pub trait Transform: Send {
     fn process(&mut self, port: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()>;
+    /// Event time has come to `time` (microseconds since 1970) on all ports. Answers how far it has come for what this node
+    /// sends: not beyond the earliest row that it still holds and will send.
+    fn watermark(&mut self, time: i64, out: &mut dyn Out) -> Result<i64> {
+        let _ = out;
+        Ok(time)
+    }
     /// No more rows will come on this port.
     fn end(&mut self, port: usize, out: &mut dyn Out) -> Result<()> {
         let _ = (port, out);
@@ -114,7 +162,8 @@ pub trait Sink: Send + Sync {
 pub trait Writer: Send {
     /// Takes the rows: `out.absorb("written", rows)` for those it kept, `out.reject…` for those it cannot write.
     fn write(&mut self, port: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()>;
-    /// Everything written so far is safe and only waits for `commit`. A writer dropped without a flush removes its traces.
+    /// Everything written since the last flush is safe and only waits for `commit`. In an unbounded graph this comes again and
+    /// again, with rising epochs; else once, at the end. A writer dropped without a flush removes its traces.
     fn flush(&mut self, epoch: u64, out: &mut dyn Out) -> Result<Pending> {
         let _ = (epoch, out);
         Ok(Pending::new())

@@ -156,7 +156,7 @@ impl<K: Kind> Case<K> {
         let inputs: Vec<Input> = self
             .inputs
             .iter()
-            .map(|(port, b)| Input { port: port.clone(), schema: b.schema(), span: Span::default() })
+            .map(|(port, b)| Input { port: port.clone(), schema: b.schema(), span: Span::default(), unbounded: false })
             .collect();
         K::build(config, &site(&self.base, &self.connections), &inputs)
     }
@@ -222,6 +222,7 @@ pub fn drive(
         scratch: scratch.path().to_path_buf(),
         batch_rows: batch_rows.min(8192),
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     };
     let mut out = Recorder { strict, ..Default::default() };
     let rows_in: u64 = inputs.iter().map(|b| b.num_rows() as u64).sum();

@@ -216,6 +216,7 @@ fn a_set_that_outgrows_its_share_goes_on_from_disk() {
             scratch: scratch.path().into(),
             batch_rows: 1000,
             batch_bytes: 1 << 20,
+            wake: Default::default(),
         };
         let Work::Transform(make) = built.work else { panic!("not a transform") };
         let mut node = make(&task).unwrap();

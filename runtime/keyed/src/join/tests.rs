@@ -227,6 +227,7 @@ fn interleaved_ports_and_a_giant_key_on_a_small_budget() {
                 scratch: scratch.path().into(),
                 batch_rows: 1000,
                 batch_bytes: 1 << 20,
+                wake: Default::default(),
             };
             let mut node = make(&task).unwrap();
             let mut out = selvedge_testkit::Recorder::default();

@@ -56,6 +56,7 @@ fn task(run: &str, instance: usize) -> Task {
         scratch: std::env::temp_dir(),
         batch_rows: 8192,
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     }
 }
 

@@ -116,6 +116,7 @@ pub fn task(batch_rows: usize, batch_bytes: usize) -> Task {
         scratch: std::env::temp_dir(),
         batch_rows,
         batch_bytes,
+        wake: Default::default(),
     }
 }
 

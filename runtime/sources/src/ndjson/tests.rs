@@ -36,6 +36,7 @@ fn task(batch_rows: usize) -> Task {
         scratch: std::env::temp_dir(),
         batch_rows,
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     }
 }
 

@@ -147,6 +147,7 @@ mod tests {
             scratch: scratch.path().to_path_buf(),
             batch_rows: 8192,
             batch_bytes: 1 << 20,
+            wake: Default::default(),
         };
         // 0, 1, 2, …, 299,999, then the even ones again.
         let keys = (0..300_000i64).chain((0..150_000).map(|i| 2 * i));

@@ -51,6 +51,7 @@ fn task(run: &str) -> Task {
         scratch: std::env::temp_dir(),
         batch_rows: 8192,
         batch_bytes: 1 << 20,
+        wake: Default::default(),
     }
 }
 

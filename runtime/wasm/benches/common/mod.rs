@@ -13,7 +13,7 @@ pub fn work(component: &Path, config: &str, rows: &RecordBatch, settings: &Setti
     let kinds = selvedge_wasm::kinds(settings.clone());
     let kind = kinds.iter().find(|k| k.role() == Role::Transform).expect("the plugin kind");
     let connections = NoConnections::default();
-    let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default() };
+    let input = Input { port: "in".into(), schema: rows.schema(), span: Default::default(), unbounded: false };
     let config = kind.parse(&body).unwrap_or_else(|p| panic!("{p}"));
     config.build(&site(Path::new("."), &connections), &[input]).unwrap_or_else(|p| panic!("{p}")).work
 }

@@ -113,6 +113,7 @@ fn work(work: Work, scratch: &std::path::Path) -> Result<Step, Error> {
         scratch: scratch.to_path_buf(),
         batch_rows: selvedge_node::BATCH_ROWS,
         batch_bytes: selvedge_node::BATCH_BYTES,
+        wake: selvedge_node::Wake::default(),
     };
     Ok(match work {
         Work::Map(map) => Box::new(move |_, batch, out| map.map(batch, out)),

@@ -162,7 +162,7 @@ impl Case {
         let inputs: Vec<Input> = names
             .iter()
             .zip(&rows)
-            .map(|(port, rows)| Input { port: port.clone(), schema: rows.schema(), span })
+            .map(|(port, rows)| Input { port: port.clone(), schema: rows.schema(), span, unbounded: false })
             .collect();
         Ok(Node { built: config.build(&site, &inputs)?, rows, outputs: ports.outputs })
     }

@@ -1,0 +1,1 @@
+//! ORC files: read by orc-rust, written by our own writer, which knows decimals, lists, structs and statistics.
