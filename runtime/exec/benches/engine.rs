@@ -155,6 +155,7 @@ fn run(plan: Plan) -> f64 {
         threads: 1,
         memory: default_memory(),
         state: None,
+        once: false,
         scratch: std::env::temp_dir(),
         run: format!("bench-{}", std::process::id()),
     };

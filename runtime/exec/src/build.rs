@@ -6,10 +6,11 @@ use crate::stop::{Failure, Stop};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use selvedge_node::{Error, Partitioning, Result, Split, Task, Work};
+use selvedge_node::{Error, Partitioning, Result, Split, Task, Wake, Work};
 use selvedge_plan::{Delivery, Plan, Schedule};
 use selvedge_state::RowHasher;
 use std::collections::{HashMap, VecDeque};
+use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
 /// What the process needs besides queues and state: for itself, and for each thread (buffers of readers and writers, batches
@@ -77,29 +78,48 @@ pub(crate) fn prepare(
     let mut receivers: Vec<Vec<QueueReceiver>> = vec![];
     for stage in &schedule.stages {
         let keyed = matches!(graph[stage.nodes[0]].partitioning, Partitioning::Keys(_));
-        let count = if keyed { stage.instances } else { 1 };
-        let limit = if keyed { queue_bytes } else { queue_bytes * stage.instances as u64 };
+        // Where rows never end, barriers and watermarks must come to each instance in its own order.
+        let own = keyed || plan.unbounded();
+        let count = if own { stage.instances } else { 1 };
+        let limit = if own { queue_bytes } else { queue_bytes * stage.instances as u64 };
         let (tx, rx) = (0..count).map(|_| queue(limit, stop)).unzip();
         senders.push(tx);
         receivers.push(rx);
     }
 
+    let channels = channels(plan, schedule);
     let mut prepared = vec![];
     for (stage, own) in schedule.stages.iter().zip(receivers) {
         let head_node = stage.nodes[0];
-        let shared = Arc::new(Mutex::new(VecDeque::from(splits.remove(&head_node).unwrap_or_default())));
+        let own_splits = splits.remove(&head_node).unwrap_or_default();
+        let mut streams: Vec<Vec<Box<dyn Split>>> = (0..stage.instances).map(|_| vec![]).collect();
+        let mut shared = VecDeque::new();
+        for (i, split) in own_splits.into_iter().enumerate() {
+            match graph[head_node].unbounded {
+                true => streams[i % stage.instances].push(split),
+                false => shared.push_back(split),
+            }
+        }
+        let shared = Arc::new(Mutex::new(shared));
         let mut from = vec![0; graph[head_node].inputs.len()];
         for e in graph.edges_directed(head_node, Incoming) {
             from[e.weight().to] += schedule.instances(e.source());
         }
-        for instance in 0..stage.instances {
+        for (instance, stream) in streams.into_iter().enumerate() {
+            let wake = Wake::default();
             let template = |&n: &NodeIndex| {
-                let task = Task { node: graph[n].name.clone(), instance, instances: stage.instances, ..task.clone() };
-                template(plan, schedule, n, task, &senders).map_err(|error| Failure { node: Some(n.index()), error })
+                let (node, wake) = (graph[n].name.clone(), wake.clone());
+                let task = Task { node, instance, instances: stage.instances, wake, ..task.clone() };
+                template(plan, schedule, n, task, &senders, &channels)
+                    .map_err(|error| Failure { node: Some(n.index()), error })
             };
             let templates = stage.nodes.iter().map(template).collect::<std::result::Result<_, _>>()?;
-            let head = if from.is_empty() {
-                Head::Splits(shared.clone())
+            let head = if let Work::Source(source) = &graph[head_node].work {
+                stop.may_sleep(wake);
+                match graph[head_node].unbounded {
+                    true => Head::Stream(source.clone(), stream),
+                    false => Head::Splits(shared.clone()),
+                }
             } else {
                 let receiver = own[instance.min(own.len() - 1)].clone();
                 Head::Queue { receiver, senders: from.clone(), alone: own.len() == stage.instances }
@@ -110,12 +130,26 @@ pub(crate) fn prepare(
     Ok(prepared)
 }
 
+/// By edge: the number that its first sender has among all senders of the stage that it enters.
+fn channels(plan: &Plan, schedule: &Schedule) -> Vec<usize> {
+    let mut first = vec![0; plan.graph.edge_count()];
+    for stage in &schedule.stages {
+        let mut next = 0;
+        for e in plan.graph.edges_directed(stage.nodes[0], Incoming) {
+            first[e.id().index()] = next;
+            next += schedule.instances(e.source());
+        }
+    }
+    first
+}
+
 fn template(
     plan: &Plan,
     schedule: &Schedule,
     n: NodeIndex,
     task: Task,
     senders: &[Vec<QueueSender>],
+    channels: &[usize],
 ) -> Result<NodeTemplate> {
     let graph = &plan.graph;
     let node = &graph[n];
@@ -123,20 +157,22 @@ fn template(
     let mut targets: Vec<Vec<Target>> = node.outputs.iter().map(|_| vec![]).collect();
     for e in graph.edges_directed(n, Outgoing) {
         let (edge, port) = (e.id().index(), e.weight().to);
-        let queues = &senders[schedule.stage_of[e.target().index()]];
+        let queues = senders[schedule.stage_of[e.target().index()]].clone();
+        let channel = channels[edge] + task.instance;
         let target = match schedule.delivery(e.id()) {
             Delivery::Chained => {
                 let at = stage.nodes.iter().position(|&m| m == e.target());
                 let at = at.ok_or_else(|| Error::bug("an edge is chained to a node of another stage"))?;
                 Target::Chained { edge, at, port }
             }
-            Delivery::Shared => Target::Shared { edge, port, queue: queues[0].clone() },
+            // Not all instances begin with the same receiver.
+            Delivery::Shared => Target::Shared { edge, port, channel, queues, turn: AtomicUsize::new(task.instance) },
             Delivery::Exchange => {
                 let Partitioning::Keys(keys) = &graph[e.target()].partitioning else {
                     return Err(Error::bug("rows are exchanged with a node that has no keys"));
                 };
                 let hasher = Arc::new(RowHasher::new(&node.outputs[e.weight().from].schema, &keys[port])?);
-                Target::Exchange { edge, port, hasher, queues: queues.clone() }
+                Target::Exchange { edge, port, channel, hasher, queues }
             }
         };
         targets[e.weight().from].push(target);

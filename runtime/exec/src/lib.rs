@@ -12,6 +12,8 @@
 //! run, wakes everyone who waits, all threads are joined and nothing is committed.
 
 mod build;
+mod epochs;
+mod histogram;
 mod ledger;
 mod positions;
 mod queue;
@@ -21,9 +23,12 @@ mod scratch;
 mod size;
 mod stage;
 mod stop;
+mod watch;
 
 pub use ledger::{Flow, Ledger, NodeLedger};
-pub use report::{Counted, EdgeReport, ErrorReport, NodeReport, PortReport, Report, Sampled, Status};
+pub use report::{
+    Counted, EdgeReport, ErrorReport, Latency, NodeReport, PartWatermark, PortReport, Report, Sampled, Status,
+};
 pub use run::{Options, Running, Stopper, default_memory, process_peak, start};
 
 #[cfg(test)]

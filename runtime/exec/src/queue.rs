@@ -6,7 +6,7 @@
 use crate::stop::{Stop, Wake, lock};
 use arrow::array::RecordBatch;
 use crossbeam_channel::{Receiver, Sender, TryRecvError, select, unbounded};
-use selvedge_node::{Error, Result};
+use selvedge_node::{Error, Result, Watermark};
 use std::sync::{Arc, Condvar, Mutex};
 use std::time::{Duration, Instant};
 
@@ -16,11 +16,15 @@ pub(crate) enum Message {
         port: usize,
         batch: RecordBatch,
         bytes: u64,
+        /// When the oldest of its rows was read.
+        born: Instant,
     },
+    /// Event time has moved for what one sender sends.
+    Watermark { channel: usize, mark: Watermark, born: Instant },
+    /// One sender has sent all rows of the epoch that is being closed.
+    Barrier { epoch: u64 },
     /// One sender of this port has ended.
-    End {
-        port: usize,
-    },
+    End { port: usize, channel: usize },
 }
 
 struct Credit {
@@ -107,16 +111,16 @@ pub(crate) fn queue(limit: u64, stop: &Arc<Stop>) -> (QueueSender, QueueReceiver
 
 impl QueueSender {
     /// Returns how long it had to wait for room.
-    pub fn send(&self, edge: usize, port: usize, batch: RecordBatch, bytes: u64) -> Result<Duration> {
+    pub fn send(&self, edge: usize, port: usize, batch: RecordBatch, bytes: u64, born: Instant) -> Result<Duration> {
         let waited = self.credit.take(bytes)?;
         // Receivers go away only when the run stops.
-        self.channel.send(Message::Data { edge, port, batch, bytes }).map_err(|_| Error::stopped())?;
+        self.channel.send(Message::Data { edge, port, batch, bytes, born }).map_err(|_| Error::stopped())?;
         Ok(waited)
     }
 
-    pub fn end(&self, port: usize) {
-        // A receiver that is gone needs no end.
-        let _ = self.channel.send(Message::End { port });
+    /// Sends what takes no room: all but rows. A receiver that is gone needs none of it.
+    pub fn tell(&self, message: Message) {
+        let _ = self.channel.send(message);
     }
 }
 
@@ -162,9 +166,9 @@ mod tests {
     fn a_full_queue_blocks_until_something_is_taken() {
         let stop = Stop::new();
         let (tx, rx) = queue(100, &stop);
-        tx.send(0, 0, batch(), 80).unwrap();
+        tx.send(0, 0, batch(), 80, Instant::now()).unwrap();
         std::thread::scope(|s| {
-            let sender = s.spawn(|| tx.send(0, 0, batch(), 80).unwrap());
+            let sender = s.spawn(|| tx.send(0, 0, batch(), 80, Instant::now()).unwrap());
             while !matches!(rx.receive(&stop).unwrap(), Some((Message::Data { .. }, _))) {}
             sender.join().unwrap();
         });
@@ -175,7 +179,7 @@ mod tests {
     fn a_batch_larger_than_the_queue_passes_alone() {
         let stop = Stop::new();
         let (tx, rx) = queue(10, &stop);
-        tx.send(0, 0, batch(), 1000).unwrap();
+        tx.send(0, 0, batch(), 1000, Instant::now()).unwrap();
         assert!(rx.receive(&stop).unwrap().is_some());
         drop(tx);
         assert!(rx.receive(&stop).unwrap().is_none());
@@ -186,10 +190,10 @@ mod tests {
         let stop = Stop::new();
         let (tx, rx) = queue(10, &stop);
         let (full, _keep) = queue(10, &stop);
-        full.send(0, 0, batch(), 10).unwrap();
+        full.send(0, 0, batch(), 10, Instant::now()).unwrap();
         std::thread::scope(|s| {
             let receiver = s.spawn(|| rx.receive(&stop).is_err());
-            let sender = s.spawn(|| full.send(0, 0, batch(), 10).is_err());
+            let sender = s.spawn(|| full.send(0, 0, batch(), 10, Instant::now()).is_err());
             stop.halt();
             assert!(receiver.join().unwrap() && sender.join().unwrap());
         });

@@ -1,12 +1,14 @@
 //! A run from plan to report: schedule, threads, join, check, commit.
 
 use crate::build::{self, Budget, prepare};
+use crate::epochs::{Due, Epochs, Gathered};
 use crate::ledger::{EdgeLedger, Ends, Ledger, NodeLedger};
 use crate::positions::{self, AllPositions, Lock};
 use crate::report::{self, ErrorReport, Report, Status};
 use crate::scratch::Scratch;
-use crate::stage::{self, EPOCH, Finished, panicked};
+use crate::stage::{self, panicked};
 use crate::stop::{Failure, Stop};
+use crate::watch::Watch;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
 use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Commit, Error, Memory, Pending, Result, Sink, Split, Task, Wake, Work};
@@ -16,7 +18,12 @@ use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
-use std::time::{Instant, SystemTime, UNIX_EPOCH};
+use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
+
+/// How often a graph that never ends publishes, where no sink of it says so.
+const PUBLISH_EVERY: Duration = Duration::from_secs(10);
+/// How often the watermarks of such a graph are looked at.
+const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -29,6 +36,8 @@ pub struct Options {
     pub state: Option<PathBuf>,
     /// Spill files go into a folder of the run below this one.
     pub scratch: PathBuf,
+    /// Sources that never end are read until they have caught up.
+    pub once: bool,
     /// Names the run in commits and in the report; must be unique.
     pub run: String,
 }
@@ -46,7 +55,9 @@ pub struct Running {
     ledger: Arc<Ledger>,
     stop: Arc<Stop>,
     memory: Memory,
-    threads: Vec<JoinHandle<(bool, Finished)>>,
+    threads: Vec<JoinHandle<bool>>,
+    epochs: Arc<Epochs>,
+    committed: Vec<String>,
     positions: AllPositions,
     _lock: Option<Lock>,
     _scratch: Scratch,
@@ -147,14 +158,24 @@ fn begin(
         edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),
     });
 
+    let epochs = Epochs::new(prepared.len(), &stop);
+    let run = stage::Run {
+        ledger: ledger.clone(),
+        stop: stop.clone(),
+        epochs: epochs.clone(),
+        live: plan.unbounded(),
+        once: options.once,
+    };
     let mut running = Running {
         plan: plan.clone(),
         schedule,
         options: options.clone(),
-        ledger: ledger.clone(),
-        stop: stop.clone(),
+        ledger,
+        stop,
         memory: task.memory,
         threads: vec![],
+        epochs,
+        committed: vec![],
         positions,
         _lock: lock,
         _scratch: scratch,
@@ -164,19 +185,26 @@ fn begin(
         io,
     };
     for p in prepared {
-        let (ledger, stop, io) = (ledger.clone(), stop.clone(), running.io.handle().clone());
+        let (run, io) = (run.clone(), running.io.handle().clone());
         let node = &plan.graph[p.head_node].name;
         let span = tracing::info_span!("stage", node = %node, instance = p.instance);
         let thread = std::thread::Builder::new().name(format!("{node}-{}", p.instance)).spawn(move || {
             let _io = io.enter();
             let _span = span.entered();
-            stage::run(p.templates, p.head, ledger, stop)
+            stage::run(p.templates, p.head, run)
         });
         // Those that have started are stopped by the drop of `running`.
         let thread = thread.map_err(|e| nowhere(Error::io("starting", "a thread", &e).help("lower --threads")))?;
         running.threads.push(thread);
     }
     Ok(running)
+}
+
+/// What writers have flushed, by node.
+fn by_node(gathered: &Gathered) -> HashMap<usize, Vec<Pending>> {
+    let mut pending: HashMap<usize, Vec<Pending>> = HashMap::new();
+    gathered.pending.iter().for_each(|(n, p)| pending.entry(*n).or_default().push(p.clone()));
+    pending
 }
 
 /// Calls into a node on the engine's own thread: a panic there is the node's error too.
@@ -198,47 +226,42 @@ impl Running {
         Stopper(self.stop.clone())
     }
 
-    /// Waits for the end, checks the ledger, commits, and reports.
+    /// Waits for the end, checks the ledger, commits, and reports. Where the graph never ends, that is done again and again.
     pub fn join(mut self) -> Report {
-        let mut all = Finished::default();
+        let lost = if self.plan.unbounded() { self.publish_epochs() } else { None };
         let mut whole = true;
         for thread in self.threads.drain(..) {
             match thread.join() {
-                Ok((ended, finished)) => {
-                    whole &= ended;
-                    all.pending.extend(finished.pending);
-                    all.positions.extend(finished.positions);
-                }
+                Ok(ended) => whole &= ended,
                 Err(panic) => self.stop.fail(Failure { node: None, error: panicked(&*panic) }),
             }
         }
-        let mut pending: HashMap<usize, Vec<Pending>> = HashMap::new();
-        all.pending.drain(..).for_each(|(n, p)| pending.entry(n).or_default().push(p));
-
+        let all = self.epochs.rest();
+        let pending = by_node(&all);
         let mut failure = self.stop.failure();
-        let mut committed = vec![];
-        let mut imbalances = vec![];
-        let status = if failure.is_some() {
-            Status::Failed
-        } else if !whole || self.stop.stopping() {
-            Status::Stopped
-        } else {
-            imbalances = self.imbalances();
-            match imbalances.is_empty() {
-                false => Status::Unbalanced,
-                true if self.stop.draining() => Status::Stopped,
-                true => match self.commit(&pending, &all, &mut committed) {
-                    Ok(()) => Status::Done,
-                    Err(f) => {
-                        failure = Some(f);
-                        Status::Failed
-                    }
-                },
-            }
+        let imbalances =
+            lost.unwrap_or_else(|| if whole && failure.is_none() { self.imbalances(false) } else { vec![] });
+        // A stream ends when it is told to: then what has arrived is published, as at any other time.
+        let cut_short = self.stop.stopping() || self.stop.draining() && !self.plan.unbounded();
+        let mut status = match () {
+            () if failure.is_some() => Status::Failed,
+            () if !imbalances.is_empty() => Status::Unbalanced,
+            () if !whole || cut_short => Status::Stopped,
+            () => Status::Done,
         };
+        let mut committed = vec![];
+        if status == Status::Done {
+            if let Err(f) = self.commit(self.epochs.wanted() + 1, &all, true, &mut committed) {
+                failure = Some(f);
+                status = Status::Failed;
+            }
+        }
         if status != Status::Done {
             self.abort(&pending, &committed);
         }
+        committed.extend(self.committed.iter().cloned());
+        let committed = self.sinks().map(|(n, _)| self.plan.graph[n].name.clone()).filter(|n| committed.contains(n));
+        let committed = committed.collect();
         let nodes = self.plan.in_order().into_iter().map(|n| {
             let stage = self.schedule.stage_of[n.index()];
             let place = (stage, self.schedule.stages[stage].instances);
@@ -262,14 +285,59 @@ impl Running {
         }
     }
 
-    fn imbalances(&self) -> Vec<String> {
+    /// Publishes epoch after epoch until the threads end or something goes wrong; then the rows that are unaccounted for.
+    fn publish_epochs(&mut self) -> Option<Vec<String>> {
+        let every = self.plan.graph.node_weights().filter_map(|n| n.publish_every).min().unwrap_or(PUBLISH_EVERY);
+        let mut watch = Watch::default();
+        let (mut last, mut moved) = (Instant::now(), 0);
+        loop {
+            let rest = every.saturating_sub(last.elapsed());
+            let due = self.epochs.due(rest.min(WATCH_EVERY), &self.stop);
+            for warning in watch.look(&self.plan, &self.ledger) {
+                tracing::warn!("{warning}");
+                self.warnings.push(warning);
+            }
+            match due {
+                Some(Due::End) => return None,
+                None if last.elapsed() < every => continue,
+                _ => last = Instant::now(),
+            }
+            let now = self.ledger.rows_moved();
+            if due.is_none() && now == moved {
+                continue;
+            }
+            let epoch = self.epochs.begin(&self.stop)?;
+            moved = self.ledger.rows_moved();
+            let imbalances = self.imbalances(true);
+            let gathered = self.epochs.close(epoch);
+            let mut committed = vec![];
+            let result = match imbalances.is_empty() {
+                true => self.commit(epoch, &gathered, false, &mut committed),
+                false => Ok(()),
+            };
+            let failed = result.is_err();
+            if let Err(failure) = result {
+                self.stop.fail(failure);
+            }
+            if failed || !imbalances.is_empty() {
+                self.stop.halt();
+                self.abort(&by_node(&gathered), &committed);
+                return (!failed).then_some(imbalances);
+            }
+            self.committed = committed;
+        }
+    }
+
+    /// What does not add up; of nodes that `may_hold` rows while a stream runs only the edges are checked.
+    fn imbalances(&self, may_hold: bool) -> Vec<String> {
         let graph = &self.plan.graph;
         let ends = |e: petgraph::graph::EdgeReference<'_, selvedge_plan::Edge>| Ends {
             from: (e.source().index(), e.weight().from),
             to: (e.target().index(), e.weight().to),
         };
         let ends: Vec<Ends> = graph.edge_references().map(ends).collect();
-        let found = self.ledger.imbalances(&ends);
+        let holds = |n: usize| may_hold && matches!(graph[NodeIndex::new(n)].work, Work::Transform(_));
+        let found = self.ledger.imbalances(&ends, holds);
         found.into_iter().map(|(n, what)| format!("`{}`: {what}", graph[NodeIndex::new(n)].name)).collect()
     }
 
@@ -280,14 +348,17 @@ impl Running {
         })
     }
 
-    /// All writers have flushed. From the first commit on the run can only go forward.
+    /// All writers have flushed. From the first commit on the run can only go forward. Positions are kept where no node holds
+    /// rows that came before them: at the `end`, and in between where no node of the graph has state.
     fn commit(
         &self,
-        pending: &HashMap<usize, Vec<Pending>>,
-        finished: &Finished,
+        epoch: u64,
+        gathered: &Gathered,
+        end: bool,
         committed: &mut Vec<String>,
     ) -> std::result::Result<(), Failure> {
-        let commit = Commit { run: self.options.run.clone(), epoch: EPOCH };
+        let commit = Commit { run: self.options.run.clone(), epoch };
+        let pending = by_node(gathered);
         let _io = self.io.enter();
         for (n, sink) in self.sinks() {
             let none = vec![];
@@ -295,9 +366,14 @@ impl Running {
             guarded(|| sink.commit(&commit, pending)).map_err(|error| Failure { node: Some(n.index()), error })?;
             committed.push(self.plan.graph[n].name.clone());
         }
-        let Some(state) = &self.options.state else { return Ok(()) };
+        for (n, births) in &gathered.births {
+            let mut latency = self.ledger.nodes[*n].latency();
+            births.iter().for_each(|(born, rows)| latency.add(born.elapsed(), *rows));
+        }
+        let stateless = || !self.plan.graph.node_weights().any(|n| matches!(n.work, Work::Transform(_)));
+        let Some(state) = self.options.state.as_ref().filter(|_| end || stateless()) else { return Ok(()) };
         let mut all = self.positions.clone();
-        for (n, positions) in &finished.positions {
+        for (n, positions) in &gathered.positions {
             all.entry(self.plan.graph[NodeIndex::new(*n)].name.clone()).or_default().extend(positions.clone());
         }
         if all != self.positions {

@@ -1,19 +1,24 @@
 //! One thread of a stage: an instance of every node of the chain, driven by the head's splits or queue.
 
-use crate::ledger::{Ledger, NodeLedger, SAMPLES, entry};
+mod drive;
+mod exit;
+
+use crate::epochs::{Births, Epochs, Gathered};
+use crate::ledger::{Ledger, NodeLedger};
 use crate::queue::{Message, QueueReceiver, QueueSender};
 use crate::size::batch_bytes;
-use crate::stop::{Failure, Stop, lock};
+use crate::stop::{Failure, Stop};
 use arrow::array::{ArrayRef, RecordBatch, StringArray};
 use arrow::datatypes::SchemaRef;
+use exit::Exit;
 use selvedge_node::{
-    ERRORS_PORT, Error, Map, Next, Out, Pending, Positions, Rejection, Result, Split, Task, Transform, Work, Writer,
-    errors_schema,
+    Error, Map, Positions, Rejection, Result, Source, Split, Task, Transform, Watermark, Work, Writer, errors_schema,
 };
 use selvedge_state::{RowHasher, scatter};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
 
@@ -44,37 +49,55 @@ pub(crate) enum Target {
         at: usize,
         port: usize,
     },
+    /// One queue for all receivers; where rows never end, one for each, taken in turn.
     Shared {
         edge: usize,
         port: usize,
-        queue: QueueSender,
+        channel: usize,
+        queues: Vec<QueueSender>,
+        turn: AtomicUsize,
     },
     Exchange {
         edge: usize,
         port: usize,
+        channel: usize,
         hasher: Arc<RowHasher>,
         queues: Vec<QueueSender>,
     },
 }
 
-/// What drives a stage.
-pub(crate) enum Head {
-    Splits(Arc<Mutex<VecDeque<Box<dyn Split>>>>),
-    /// Number of senders for each input port, and whether this instance alone receives from the queue.
-    Queue {
-        receiver: QueueReceiver,
-        senders: Vec<usize>,
-        alone: bool,
-    },
+impl Target {
+    /// Tells all receivers on other threads what is not rows.
+    fn tell(&self, message: impl Fn(usize, usize) -> Message) {
+        match self {
+            Target::Chained { .. } => {}
+            Target::Shared { port, channel, queues, .. } | Target::Exchange { port, channel, queues, .. } => {
+                queues.iter().for_each(|queue| queue.tell(message(*port, *channel)));
+            }
+        }
+    }
 }
 
-/// What a thread leaves behind when all went well.
-#[derive(Default)]
-pub(crate) struct Finished {
-    /// Node index and what its writer flushed.
-    pub pending: Vec<(usize, Pending)>,
-    /// Node index and the position of each split read.
-    pub positions: Vec<(usize, Positions)>,
+/// What drives a stage.
+pub(crate) enum Head {
+    /// The parts of a bounded source: each instance takes the next one.
+    Splits(Arc<Mutex<VecDeque<Box<dyn Split>>>>),
+    /// Of an unbounded one: all that this instance begins with are read in turn.
+    Stream(Arc<dyn Source>, Vec<Box<dyn Split>>),
+    /// Number of senders for each input port, and whether this instance alone receives from the queue.
+    Queue { receiver: QueueReceiver, senders: Vec<usize>, alone: bool },
+}
+
+/// What all threads of a run share.
+#[derive(Clone)]
+pub(crate) struct Run {
+    pub ledger: Arc<Ledger>,
+    pub stop: Arc<Stop>,
+    pub epochs: Arc<Epochs>,
+    /// Some source never ends: there are epochs and watermarks.
+    pub live: bool,
+    /// Such sources end where they have caught up.
+    pub once: bool,
 }
 
 struct Local {
@@ -86,6 +109,8 @@ struct Local {
     schemas_in: Vec<SchemaRef>,
     task: Task,
     rejected: Vec<Rejection>,
+    /// Of a sink: what it took in this epoch.
+    births: Births,
 }
 
 enum LocalWork {
@@ -103,27 +128,50 @@ struct Clock {
 
 struct Stage {
     nodes: Vec<Local>,
-    ledger: Arc<Ledger>,
-    stop: Arc<Stop>,
+    run: Run,
     clock: Clock,
+    /// The epoch closed last.
+    epoch: u64,
+    /// When the rows at work were read.
+    born: Instant,
+    /// What was told to those behind, and the latest time among it.
+    told: (Watermark, i64),
+    /// What has been read and closed: split name → position.
+    positions: Positions,
     /// Kept between batches for its allocation.
     hashes: Vec<u128>,
 }
 
 /// Runs one instance of a stage to its end, and tells whether it got there. Whatever goes wrong, a panic included, stops the
-/// run as that node's error. What writers have flushed comes back in any case: it must be committed or taken back.
-pub(crate) fn run(templates: Vec<NodeTemplate>, head: Head, ledger: Arc<Ledger>, stop: Arc<Stop>) -> (bool, Finished) {
+/// run as that node's error. What writers have flushed is handed over in any case: it must be committed or taken back.
+pub(crate) fn run(templates: Vec<NodeTemplate>, head: Head, run: Run) -> bool {
+    let mut finished = Gathered::default();
+    let ended = run_to(&mut finished, templates, head, run.clone());
+    run.epochs.leave(finished);
+    ended
+}
+
+fn run_to(finished: &mut Gathered, templates: Vec<NodeTemplate>, head: Head, run: Run) -> bool {
     let first = templates.first().map_or(0, |t| t.index);
-    let clock = Clock { at: 0, since: Instant::now() };
-    let mut stage = Stage { nodes: vec![], ledger, stop: stop.clone(), clock, hashes: vec![] };
-    let mut finished = Finished::default();
+    let stop = run.stop.clone();
+    let mut stage = Stage {
+        nodes: vec![],
+        run,
+        clock: Clock { at: 0, since: Instant::now() },
+        epoch: 0,
+        born: Instant::now(),
+        told: (Watermark::None, i64::MIN),
+        positions: Positions::new(),
+        hashes: vec![],
+    };
     let result = catch_unwind(AssertUnwindSafe(|| {
         stage.open(templates)?;
         match head {
-            Head::Splits(splits) => stage.read(&splits, &mut finished)?,
+            Head::Splits(splits) => stage.read(&splits)?,
+            Head::Stream(source, splits) => stage.stream(&*source, splits)?,
             Head::Queue { receiver, senders, alone } => stage.receive(&receiver, senders, alone)?,
         }
-        stage.finish(&mut finished)
+        stage.finish(finished)
     }));
     let node = stage.nodes.get(stage.clock.at).map_or(first, |n| n.index);
     let fail = |error| stop.fail(Failure { node: Some(node), error });
@@ -140,10 +188,10 @@ pub(crate) fn run(templates: Vec<NodeTemplate>, head: Head, ledger: Arc<Ledger>,
     };
     // Nodes clean up after themselves when they are dropped, and may panic there too.
     match catch_unwind(AssertUnwindSafe(|| drop(stage))) {
-        Ok(()) => (ended, finished),
+        Ok(()) => ended,
         Err(panic) => {
             fail(panicked(&*panic));
-            (false, finished)
+            false
         }
     }
 }
@@ -170,6 +218,7 @@ impl Stage {
                 schemas_in: t.schemas_in,
                 task: t.task.clone(),
                 rejected: vec![],
+                births: vec![],
             });
             // From here on this node is to blame.
             self.clock.at = self.nodes.len() - 1;
@@ -185,68 +234,18 @@ impl Stage {
         Ok(())
     }
 
-    fn read(&mut self, splits: &Mutex<VecDeque<Box<dyn Split>>>, finished: &mut Finished) -> Result<()> {
-        let mut positions = Positions::new();
-        while !self.stop.draining() {
-            let Some(split) = lock(splits).pop_front() else { break };
-            let name = split.name();
-            let mut reader = split.open(&self.nodes[0].task)?;
-            while !self.stop.draining() {
-                let next = reader.read(&mut Exit { stage: self, at: 0 })?;
-                self.send_rejected(0)?;
-                match next {
-                    Next::More => {}
-                    Next::Done => break,
-                    Next::Idle(time) => {
-                        let since = Instant::now();
-                        self.stop.sleep(time);
-                        self.waited(since.elapsed(), NodeLedger::add_idle);
-                    }
-                }
-            }
-            if let Some(position) = reader.position() {
-                positions.insert(name, position);
-            }
-        }
-        if !positions.is_empty() {
-            finished.positions.push((self.nodes[0].index, positions));
-        }
-        Ok(())
-    }
-
-    fn receive(&mut self, receiver: &QueueReceiver, mut senders: Vec<usize>, alone: bool) -> Result<()> {
-        while let Some((message, waited)) = receiver.receive(&self.stop.clone())? {
-            if !waited.is_zero() {
-                self.waited(waited, NodeLedger::add_idle);
-            }
-            match message {
-                Message::Data { edge, port, batch, bytes } => self.deliver(0, edge, port, batch, bytes)?,
-                Message::End { port } => {
-                    senders[port] = senders[port].saturating_sub(1);
-                    if alone && senders[port] == 0 {
-                        self.end_port(0, port)?;
-                    }
-                }
-            }
-        }
-        if !alone {
-            (0..self.nodes[0].inputs).try_for_each(|port| self.end_port(0, port))?;
-        }
-        Ok(())
-    }
-
     /// In the order of the chain: what a node sends when it finishes still finds the nodes behind it open.
-    fn finish(&mut self, finished: &mut Finished) -> Result<()> {
+    fn finish(&mut self, finished: &mut Gathered) -> Result<()> {
         for at in 0..self.nodes.len() {
             match self.nodes[at].work.take() {
                 Some(LocalWork::Transform(mut transform)) => {
                     self.switch(at);
                     transform.finish(&mut Exit { stage: self, at })?;
                 }
-                Some(LocalWork::Writer(mut writer)) => {
-                    self.switch(at);
-                    let pending = writer.flush(EPOCH, &mut Exit { stage: self, at })?;
-                    finished.pending.push((self.nodes[at].index, pending));
+                Some(LocalWork::Writer(writer)) => {
+                    self.nodes[at].work = Some(LocalWork::Writer(writer));
+                    self.flush(at, self.epoch + 1, finished)?;
+                    self.nodes[at].work = None;
                 }
                 Some(LocalWork::Map(_) | LocalWork::Source) | None => {}
             }
@@ -254,15 +253,30 @@ impl Stage {
             for output in &mut self.nodes[at].outputs {
                 // Let go of, so that those behind can finish while the rest of this thread still does.
                 for target in std::mem::take(&mut output.targets).iter() {
-                    match target {
-                        Target::Chained { .. } => {}
-                        Target::Shared { port, queue, .. } => queue.end(*port),
-                        Target::Exchange { port, queues, .. } => queues.iter().for_each(|q| q.end(*port)),
-                    }
+                    target.tell(|port, channel| Message::End { port, channel });
                 }
             }
         }
+        if !self.positions.is_empty() {
+            finished.positions.push((self.nodes[0].index, std::mem::take(&mut self.positions)));
+        }
         self.switch(0);
+        Ok(())
+    }
+
+    /// Has the writer at `at` make safe what it took since it was last asked.
+    fn flush(&mut self, at: usize, epoch: u64, gathered: &mut Gathered) -> Result<()> {
+        let Some(LocalWork::Writer(mut writer)) = self.nodes[at].work.take() else {
+            return Err(Error::bug("a node that is no sink was asked to flush"));
+        };
+        self.switch(at);
+        let pending = writer.flush(epoch, &mut Exit { stage: self, at })?;
+        let node = &mut self.nodes[at];
+        node.work = Some(LocalWork::Writer(writer));
+        gathered.pending.push((node.index, pending));
+        if !node.births.is_empty() {
+            gathered.births.push((node.index, std::mem::take(&mut node.births)));
+        }
         Ok(())
     }
 
@@ -278,9 +292,9 @@ impl Stage {
     /// Hands a batch to a node of this thread.
     fn deliver(&mut self, at: usize, edge: usize, port: usize, batch: RecordBatch, bytes: u64) -> Result<()> {
         let rows = batch.num_rows() as u64;
-        self.ledger.edges[edge].received.add(rows, bytes);
+        self.run.ledger.edges[edge].received.add(rows, bytes);
         let node = &mut self.nodes[at];
-        self.ledger.nodes[node.index].ins[port].add(rows, bytes);
+        self.run.ledger.nodes[node.index].ins[port].add(rows, bytes);
         let batch = fit(batch, &node.schemas_in[port])?;
         let Some(mut work) = node.work.take() else {
             return Err(Error::bug("a node was handed rows while it was at work"));
@@ -294,10 +308,17 @@ impl Stage {
             LocalWork::Writer(writer) => writer.write(port, batch, exit),
             LocalWork::Source => Err(Error::bug("a source was handed rows")),
         };
+        if self.run.live && matches!(work, LocalWork::Writer(_)) {
+            let births = &mut self.nodes[at].births;
+            match births.last_mut().filter(|(born, _)| *born == self.born) {
+                Some((_, count)) => *count += rows,
+                None => births.push((self.born, rows)),
+            }
+        }
         self.nodes[at].work = Some(work);
         if let Err(error) = result {
             // Blamed here: the nodes that this goes back through are not to make it theirs, or nobody's.
-            self.stop.fail(Failure { node: Some(self.nodes[at].index), error });
+            self.run.stop.fail(Failure { node: Some(self.nodes[at].index), error });
             return Err(Error::stopped());
         }
         self.send_rejected(at)?;
@@ -312,27 +333,28 @@ impl Stage {
         let output = &self.nodes[at].outputs[port];
         let batch = fit(batch, &output.schema)?;
         let (rows, bytes) = (batch.num_rows() as u64, batch_bytes(&batch));
-        self.ledger.nodes[self.nodes[at].index].outs[port].add(rows, bytes);
+        self.run.ledger.nodes[self.nodes[at].index].outs[port].add(rows, bytes);
         // Held by itself, because a chained node needs the whole stage.
         let targets = output.targets.clone();
         for target in targets.iter() {
             match target {
                 Target::Chained { edge, at, port } => {
-                    self.ledger.edges[*edge].sent.add(rows, bytes);
+                    self.run.ledger.edges[*edge].sent.add(rows, bytes);
                     self.deliver(*at, *edge, *port, batch.clone(), bytes)?;
                 }
-                Target::Shared { edge, port, queue } => {
-                    self.ledger.edges[*edge].sent.add(rows, bytes);
-                    let waited = queue.send(*edge, *port, batch.clone(), bytes)?;
+                Target::Shared { edge, port, queues, turn, .. } => {
+                    self.run.ledger.edges[*edge].sent.add(rows, bytes);
+                    let queue = &queues[turn.fetch_add(1, Relaxed) % queues.len()];
+                    let waited = queue.send(*edge, *port, batch.clone(), bytes, self.born)?;
                     self.waited(waited, NodeLedger::add_blocked);
                 }
-                Target::Exchange { edge, port, hasher, queues } => {
-                    self.ledger.edges[*edge].sent.add(rows, bytes);
+                Target::Exchange { edge, port, hasher, queues, .. } => {
+                    self.run.ledger.edges[*edge].sent.add(rows, bytes);
                     hasher.hash(&batch, &mut self.hashes);
                     let parts = scatter(&batch, &self.hashes, queues.len())?;
                     for (part, queue) in parts.into_iter().zip(queues).filter(|(p, _)| p.num_rows() > 0) {
                         let bytes = batch_bytes(&part);
-                        let waited = queue.send(*edge, *port, part, bytes)?;
+                        let waited = queue.send(*edge, *port, part, bytes, self.born)?;
                         self.waited(waited, NodeLedger::add_blocked);
                     }
                 }
@@ -366,7 +388,7 @@ impl Stage {
     fn switch(&mut self, to: usize) {
         let now = Instant::now();
         if let Some(node) = self.nodes.get(self.clock.at) {
-            self.ledger.nodes[node.index].add_busy(now - self.clock.since);
+            self.run.ledger.nodes[node.index].add_busy(now - self.clock.since);
         }
         self.clock = Clock { at: to, since: now };
     }
@@ -375,7 +397,7 @@ impl Stage {
     fn waited(&mut self, time: Duration, book: fn(&NodeLedger, Duration)) {
         if !time.is_zero() {
             self.clock.since += time;
-            book(&self.ledger.nodes[self.nodes[self.clock.at].index], time);
+            book(&self.run.ledger.nodes[self.nodes[self.clock.at].index], time);
         }
     }
 }
@@ -399,88 +421,3 @@ fn fit(batch: RecordBatch, promised: &SchemaRef) -> Result<RecordBatch> {
     RecordBatch::try_new_with_options(promised.clone(), batch.columns().to_vec(), &rows)
         .map_err(|e| Error::bug(format!("sent rows that its planned schema forbids: {e}")))
 }
-
-/// The way out of the node at `at`.
-struct Exit<'a> {
-    stage: &'a mut Stage,
-    at: usize,
-}
-
-impl Exit<'_> {
-    fn ledger(&self) -> &NodeLedger {
-        &self.stage.ledger.nodes[self.stage.nodes[self.at].index]
-    }
-}
-
-impl Out for Exit<'_> {
-    fn send(&mut self, port: usize, batch: RecordBatch) -> Result<()> {
-        if port + 1 >= self.stage.nodes[self.at].outputs.len() {
-            return Err(Error::bug(format!("sent rows to port {port}, which it does not have")));
-        }
-        self.stage.send(self.at, port, batch)
-    }
-
-    fn drop_rows(&mut self, reason: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
-        crate::ledger::count(&mut self.ledger().reasons().dropped, reason, count, samples);
-    }
-
-    fn altered(&mut self, what: &str, count: u64, samples: &dyn Fn(usize) -> Vec<String>) {
-        crate::ledger::count(&mut self.ledger().reasons().altered, what, count, samples);
-    }
-
-    fn reject(&mut self, rejection: Rejection) -> Result<()> {
-        {
-            let mut reasons = self.ledger().reasons();
-            let entry = entry(&mut reasons.rejected, &rejection.code);
-            entry.rows += 1;
-            if entry.samples.len() < SAMPLES {
-                entry.samples.push(rejection.raw.clone());
-            }
-        }
-        let node = &mut self.stage.nodes[self.at];
-        if node.outputs.last().is_none_or(|errors| errors.targets.is_empty()) {
-            let message = format!("{} (row: {})", rejection.message, cut(&rejection.raw));
-            let name = &node.task.node;
-            return Err(Error::data(message).help(format!(
-                "to go on without such rows, read them: `Files(input: \"{name}.{ERRORS_PORT}\", …)` or `Null(input: \"{name}.{ERRORS_PORT}\")`"
-            )));
-        }
-        node.rejected.push(rejection);
-        if self.stage.nodes[self.at].rejected.len() >= REJECTS {
-            self.stage.send_rejected(self.at)?;
-        }
-        Ok(())
-    }
-
-    fn absorb(&mut self, reason: &str, rows: u64) {
-        entry(&mut self.ledger().reasons().absorbed, reason).rows += rows;
-    }
-
-    fn create(&mut self, reason: &str, rows: u64) {
-        entry(&mut self.ledger().reasons().created, reason).rows += rows;
-    }
-
-    fn count(&mut self, name: &str, value: u64) {
-        let mut reasons = self.ledger().reasons();
-        let counter = entry(&mut reasons.counters, name);
-        counter.rows = counter.rows.saturating_add(value);
-    }
-
-    fn stopping(&self) -> bool {
-        // What has come so far still goes through when a run is drained; but a source need not look for more.
-        let source = self.stage.nodes[self.at].inputs == 0;
-        self.stage.stop.stopping() || source && self.stage.stop.draining()
-    }
-}
-
-/// The first part of a text, on a character's border.
-fn cut(text: &str) -> String {
-    const SHOWN: usize = 300;
-    match text.char_indices().nth(SHOWN) {
-        Some((at, _)) => format!("{}…", &text[..at]),
-        None => text.to_string(),
-    }
-}
-
-/// The one epoch of a run without checkpoints.
-pub(crate) const EPOCH: u64 = 1;

@@ -4,8 +4,7 @@ use crossbeam_channel::{Receiver, Sender, bounded};
 use selvedge_node::Error;
 use std::convert::Infallible;
 use std::sync::atomic::{AtomicU8, Ordering::SeqCst};
-use std::sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError, Weak};
-use std::time::Duration;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError, Weak};
 
 const RUNNING: u8 = 0;
 const DRAINING: u8 = 1;
@@ -31,8 +30,8 @@ pub(crate) struct Stop {
     /// Dropped to disconnect `stopped`, which wakes every receiver.
     closer: Mutex<Option<Sender<Infallible>>>,
     pub stopped: Receiver<Infallible>,
-    sleepers: Mutex<()>,
-    alarm: Condvar,
+    /// Instances of sources that may be asleep.
+    sleepers: Mutex<Vec<selvedge_node::Wake>>,
     wakes: Mutex<Vec<Weak<dyn Wake>>>,
 }
 
@@ -45,13 +44,16 @@ impl Stop {
             closer: Mutex::new(Some(closer)),
             stopped,
             sleepers: Mutex::default(),
-            alarm: Condvar::new(),
             wakes: Mutex::default(),
         })
     }
 
     pub fn wake_on_stop(&self, wake: Weak<dyn Wake>) {
         lock(&self.wakes).push(wake);
+    }
+
+    pub fn may_sleep(&self, wake: selvedge_node::Wake) {
+        lock(&self.sleepers).push(wake);
     }
 
     /// Sources end where they are; everything on its way still arrives.
@@ -78,9 +80,9 @@ impl Stop {
         self.ring();
     }
 
-    fn ring(&self) {
-        let _sleepers = lock(&self.sleepers);
-        self.alarm.notify_all();
+    /// Wakes the sources: there is something to do besides reading.
+    pub fn ring(&self) {
+        lock(&self.sleepers).iter().for_each(selvedge_node::Wake::wake);
     }
 
     pub fn draining(&self) -> bool {
@@ -93,15 +95,6 @@ impl Stop {
 
     pub fn failure(&self) -> Option<Failure> {
         lock(&self.failure).clone()
-    }
-
-    /// Waits that long, or until the run drains or stops.
-    pub fn sleep(&self, time: Duration) {
-        // A reader that asks to be asked again at once still lets others run.
-        let time = time.max(Duration::from_millis(1));
-        let sleepers = lock(&self.sleepers);
-        let waited = self.alarm.wait_timeout_while(sleepers, time, |()| !self.draining());
-        drop(waited);
     }
 }
 

@@ -196,6 +196,9 @@ pub struct Run {
     /// Where state that outgrows the memory spills to [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+    /// Read sources that never end until they have caught up; so are several graphs, which run one after the other
+    #[arg(long)]
+    pub once: bool,
     /// Print nothing but errors
     #[arg(long, short)]
     pub quiet: bool,

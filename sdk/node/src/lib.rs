@@ -18,6 +18,7 @@
 //! rows in + created = rows sent + dropped + rejected + absorbed
 //! ```
 
+mod choice;
 mod error;
 mod kind;
 mod memory;
@@ -26,6 +27,7 @@ mod rows;
 mod types;
 mod work;
 
+pub use choice::{choice_fields, choice_name};
 pub use error::{Error, Fault, Result};
 pub use kind::{
     Built, Connection, Connections, ErasedConfig, ErasedKind, EventTime, Input, Inputs, Kind, MakeTransform,

@@ -1,6 +1,6 @@
 //! Column types and column names as a graph writes them.
 
-use crate::{Problem, Spanned};
+use crate::{Problem, Spanned, choice_name};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef, TimeUnit as ArrowUnit};
 use schemars::JsonSchema;
 use serde::de::{MapAccess, SeqAccess, Visitor};
@@ -91,6 +91,10 @@ pub enum Type {
     ZonedTimestamp(TimeUnit, String),
     List(Box<Type>),
     Struct(Fields),
+    /// Values of several types, each kept as it came: `Choice([Int64, Utf8])`. `SchemaEdit` makes one type of them.
+    Choice(Vec<Type>),
+    /// Any other type, in Arrow's words: `Arrow("Time64(ns)")`.
+    Arrow(String),
 }
 
 impl Type {
@@ -122,6 +126,12 @@ impl Type {
             Type::ZonedTimestamp(u, zone) => DataType::Timestamp(unit(u), Some(zone.as_str().into())),
             Type::List(item) => DataType::new_list(item.arrow(), true),
             Type::Struct(fields) => DataType::Struct(fields.schema().fields().clone()),
+            Type::Choice(types) => {
+                let types = types.iter().map(Type::arrow);
+                DataType::Struct(types.map(|ty| Field::new(choice_name(&ty), ty, true)).collect())
+            }
+            // What cannot be read is reported by `Fields::problems`.
+            Type::Arrow(name) => name.parse().unwrap_or(DataType::Null),
         }
     }
 }
@@ -168,6 +178,24 @@ fn type_problem(ty: &Spanned<Type>) -> Result<(), crate::Problems> {
         Type::Struct(fields) => {
             let problems = fields.problems();
             problems.or(())
+        }
+        Type::Choice(types) => {
+            let mut problems = crate::Problems::default();
+            for one in types {
+                problems.take(type_problem(&Spanned::new(one.clone(), ty.span)));
+            }
+            let names: HashSet<String> = types.iter().map(|ty| choice_name(&ty.arrow())).collect();
+            if types.len() < 2 || names.len() < types.len() {
+                let problem =
+                    Problem::error(ty.span, "a choice needs two types or more, and each kind of type only once");
+                problems.push(problem.help("write the type itself where there is only one: Int64"));
+            }
+            problems.or(())
+        }
+        Type::Arrow(name) if name.parse::<DataType>().is_err() => {
+            Err(Problem::error(ty.span, format!("Arrow has no type named `{name}`"))
+                .help("write it as Arrow does: Arrow(\"Time64(ns)\")")
+                .into())
         }
         _ => Ok(()),
     }

@@ -5,7 +5,7 @@ use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
 use std::sync::{Arc, Condvar, Mutex, PoisonError};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 /// How many rows a batch has at most, unless a run says otherwise.
 pub const BATCH_ROWS: usize = 8192;
@@ -99,6 +99,11 @@ pub trait Reader: Send {
     fn read(&mut self, out: &mut dyn Out) -> Result<Next>;
     /// Where to resume after everything sent so far: opaque but readable. `None`: nothing to remember.
     fn position(&self) -> Option<String> {
+        None
+    }
+    /// When the row that is read next could be read for the first time, where that is known: what the latency of a stream is
+    /// measured from.
+    fn arrived(&self) -> Option<Instant> {
         None
     }
     /// How far the rows sent so far have come in event time. Never goes back but from `Idle`.

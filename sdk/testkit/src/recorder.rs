@@ -14,6 +14,8 @@ pub struct Recorder {
     pub rejected: Vec<Rejection>,
     pub absorbed: BTreeMap<String, u64>,
     pub created: BTreeMap<String, u64>,
+    /// How often the node wished to be published soon.
+    pub published_soon: u64,
     /// As if `errors` were not connected: the first rejection is an error.
     pub strict: bool,
 }
@@ -69,6 +71,9 @@ impl Out for Recorder {
     }
     fn create(&mut self, reason: &str, rows: u64) {
         *self.created.entry(reason.to_string()).or_default() += rows;
+    }
+    fn publish_soon(&mut self) {
+        self.published_soon += 1;
     }
     fn stopping(&self) -> bool {
         false

@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 fn options(threads: usize, dir: &Path) -> Options {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = format!("t{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::SeqCst));
-    Options { threads, memory: 1 << 30, state: Some(dir.join("state")), scratch: dir.to_path_buf(), run }
+    Options { threads, memory: 1 << 30, state: Some(dir.join("state")), scratch: dir.to_path_buf(), once: false, run }
 }
 
 fn begin(nodes: &str, options: Options) -> Running {

@@ -40,6 +40,7 @@ pub fn generate(args: &Gen) -> u8 {
         threads: std::thread::available_parallelism().map_or(1, |n| n.get()),
         memory: selvedge_exec::default_memory(),
         state: None,
+        once: false,
         scratch: std::env::temp_dir(),
         run: format!("gen-{}", std::process::id()),
     };

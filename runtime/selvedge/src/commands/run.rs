@@ -52,20 +52,25 @@ pub fn run(args: &Run) -> u8 {
             code = code.max(FAILED);
             continue;
         }
-        let report = one(plan, i, args, &signals);
+        let once = args.once || graphs > 1;
+        if once && !args.once && plan.unbounded() && !args.quiet {
+            screen::error(&format!("`{}` is read until it has caught up; run it alone to keep it running", plan.name));
+        }
+        let report = one(plan, i, once, args, &signals);
         code = code.max(report.status.exit_code());
         code = code.max(show(&report, args, graphs));
     }
     code
 }
 
-fn one(plan: Plan, number: usize, args: &Run, signals: &Signals) -> Report {
+fn one(plan: Plan, number: usize, once: bool, args: &Run, signals: &Signals) -> Report {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let options = Options {
         threads: args.threads.map_or(cores, usize::from),
         memory: args.memory,
         state: Some(args.state.clone()),
+        once,
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         run: format!("{nanos:x}-{}-{number}", std::process::id()),
     };
