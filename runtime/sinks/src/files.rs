@@ -5,14 +5,18 @@
 //! ```
 
 mod encode;
-mod format;
-mod publish;
-mod scatter;
-mod staging;
 #[cfg(test)]
-mod tests;
+mod epoch_tests;
+pub(crate) mod format;
+mod orc;
+pub(crate) mod publish;
+mod scatter;
+pub(crate) mod staging;
+#[cfg(test)]
+pub(crate) mod tests;
 mod writer;
 
+use crate::hints::{Interval, Size};
 use encode::Recipe;
 use format::{Compression, Format};
 use selvedge_node::prelude::*;
@@ -33,7 +37,7 @@ pub enum Mode {
     Append,
 }
 
-/// When to begin the next file: at the first of these limits.
+/// When to begin the next file, at the first of `rows`, `bytes` and `seconds`; and, where the graph never ends, when to publish.
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Roll {
@@ -43,6 +47,10 @@ pub struct Roll {
     pub bytes: Option<NonZeroU64>,
     /// Age of a file, looked at when rows come. It still waits for the commit to be seen.
     pub seconds: Option<NonZeroU64>,
+    /// In a graph that never ends: publish at least this often (`"60s"`).
+    pub interval: Option<Interval>,
+    /// In a graph that never ends: publish as soon as about so many bytes wait in one instance (`"64MiB"`), as written.
+    pub size: Option<Size>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -52,7 +60,7 @@ pub struct Config {
     connection: Option<Spanned<String>>,
     /// The folder that holds the data set: all files in it belong together.
     path: Spanned<String>,
-    /// `Parquet` (the default), `Csv`, `Ndjson` or `Arrow`, each with its settings: `Parquet(compression: Zstd(3))`.
+    /// `Parquet` (the default), `Orc`, `Csv`, `Ndjson` or `Arrow`, each with its settings: `Parquet(compression: Zstd(3))`.
     #[serde(default)]
     format: Spanned<Format>,
     /// For CSV and NDJSON: `Gzip`, `Zstd`, `Bzip2` or `Snappy`.
@@ -83,7 +91,7 @@ impl Kind for Files {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Sink;
     const ABOUT: &'static str = "writes rows to files of a folder, visible all at once or not at all";
-    const DOCS: &'static str = r#"Writes CSV, NDJSON, Parquet or Arrow IPC files. `path` is a folder: the data set. Files are named
+    const DOCS: &'static str = r#"Writes CSV, NDJSON, Parquet, ORC or Arrow IPC files. `path` is a folder: the data set. Files are named
 `part-INSTANCE-NUMBER.EXTENSION`, the same for the same run of rows on one thread.
 
 **Atomic.** Files are written and synced in a hidden folder inside `path` and renamed when the whole run is done. A run that fails or
@@ -94,6 +102,14 @@ files side by side, but never half a file.
 **Replace** removes the files that the manifest names, and no others. A folder that holds other visible files is refused (names that
 start with `.` or `_` do not count). **Append** adds files; their names carry the run's.
 
+**Streams.** In a graph that never ends, what has come is published again and again, each time whole and at once (an epoch). `roll:
+(interval: "60s", size: "64MiB")` are the buffering hints of Amazon Data Firehose: publish at the first of both. All sinks of a graph
+publish together, so the shortest interval of any of them, and the first that is full, counts for all. Every epoch has files of its
+own, later ones named `part-eEPOCH-…`, and none where no row came. **Replace** takes the old files away with the first epoch of a run,
+and later epochs add; a stream that is to go on after a restart wants **Append**. In a graph that ends, both hints do nothing. The
+manifest is written with each epoch and names all files of the data set: beyond some hundred thousand of them it takes noticeable
+time, so begin another `path` now and then.
+
 **Partitions** follow Hive: `column=value` folders, null and the empty string in `__HIVE_DEFAULT_PARTITION__`, special characters
 percent-escaped. Rows are put in their folders one by one, whatever came in one batch.
 
@@ -102,6 +118,12 @@ percent-escaped. Rows are put in their folders one by one, whatever came in one 
 CSV: null is an empty field, the empty string is `""`, floats that are not finite are `NaN`, `inf` and `-inf`. CSV cannot hold nested or
 binary columns: the plan says so. NDJSON has no number for such floats and holds the texts `"NaN"`, `"Infinity"` and `"-Infinity"`, as
 Spark's does. `Files` reads all of them back.
+
+ORC: `Orc(compression: Zstd(3), stripe: "24MiB")`, or `Zlib`, `Snappy` and `None`; with minima, maxima, sums and counts of nulls for
+the file, each stripe and each 10,000 rows, so that readers skip. Unsigned numbers become the next wider signed ones, a timestamp with
+a zone an instant in UTC, dictionaries and views plain text. UInt64, times of day, durations, decimals of more than 38 digits, Date64
+and unions have no type in ORC: the plan names the column and the cast. Two things stop the run, for ORC's readers would see another
+time: a timestamp in the last second of 1969 with a millisecond or more, and one beyond 64 bits of seconds.
 
 Rejected rows: `files.partition` (a partition folder would need a name of more than 255 bytes)."#;
     const EXAMPLE: &'static str = r#"Files(
@@ -166,6 +188,7 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
         };
         let sink = FilesSink { job, node: format!("{}/{}", site.graph, site.node), schema };
         let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty());
+        built.publish_every = config.roll.interval.map(|interval| interval.0);
         if let Some(note) = note {
             built = built.note(note);
         }
@@ -185,14 +208,25 @@ fn target(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem>
     if config.path.is_empty() {
         return Err(Problem::error(config.path.span, "path is empty").help("name a folder: path: \"clean/inventory\""));
     }
-    let Some(name) = &config.connection else { return Ok(site.base.join(config.path.as_str())) };
+    match &config.connection {
+        None => Ok(site.base.join(config.path.as_str())),
+        Some(name) => Ok(connected_folder(name, "files", site)?.join(config.path.as_str())),
+    }
+}
+
+/// The folder that a connection names; `what` is to be written there.
+pub(crate) fn connected_folder(
+    name: &Spanned<String>,
+    what: &str,
+    site: &Site,
+) -> std::result::Result<PathBuf, Problem> {
     let connection = site.connection(name)?;
     if connection.kind != "Folder" {
-        let text = format!("files need a Folder connection, but `{name}` is {}", connection.kind);
-        return Err(Problem::error(name.span, text).help("Folder(path: \"lake\") in connections.ron"));
+        let text = format!("{what} need a Folder connection, but `{name}` is {}", connection.kind);
+        return Err(Problem::error(name.span, text).help(format!("\"{name}\": Folder(path: \"…\") in connections.ron")));
     }
     let folder: Folder = connection.config()?;
-    Ok(connection.base.join(folder.path).join(config.path.as_str()))
+    Ok(connection.base.join(folder.path))
 }
 
 struct FilesSink {

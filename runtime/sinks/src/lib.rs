@@ -1,16 +1,20 @@
-//! Sinks without heavy clients: files in a folder, the standard output, and nowhere.
+//! Sinks without heavy clients: files in a folder, documents for a search engine, the standard output, and nowhere.
 
 mod csv;
 mod files;
+mod hints;
 mod null;
+mod search;
 mod stdout;
+mod stream;
 
 use files::Files;
 use null::Null;
+use search::Search;
 use selvedge_node::{ErasedKind, erase};
 use stdout::Stdout;
 
 /// The kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<Files>(), erase::<Stdout>(), erase::<Null>()]
+    vec![erase::<Files>(), erase::<Stdout>(), erase::<Null>(), erase::<Search>(), erase::<stream::Stream>()]
 }

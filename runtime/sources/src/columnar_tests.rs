@@ -1,13 +1,15 @@
-//! Parquet and Arrow IPC through the node: written by arrow here, whole, cut off and damaged.
+//! Parquet, ORC and Arrow IPC through the node: written by arrow here, whole, cut off and damaged.
 
 use crate::files::Files;
 use arrow::array::{
     Array, ArrayRef, DictionaryArray, Int64Array, LargeStringArray, RecordBatch, StringArray, StringViewArray,
+    TimestampNanosecondArray,
 };
 use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use selvedge_orc::{Compression, Options, OrcWriter};
 use selvedge_testkit::Case;
 use std::path::Path;
 use std::sync::Arc;
@@ -32,6 +34,14 @@ fn parquet(path: &Path, batches: &[RecordBatch], group: usize) {
     let mut writer = ArrowWriter::try_new(file, batches[0].schema(), Some(properties)).unwrap();
     batches.iter().for_each(|b| writer.write(b).unwrap());
     writer.close().unwrap();
+}
+
+fn orc(path: &Path, batches: &[RecordBatch], compression: Compression) {
+    // A stripe for each batch.
+    let options = Options { compression, stripe_bytes: 1 };
+    let mut writer = OrcWriter::new(std::fs::File::create(path).unwrap(), &batches[0].schema(), options).unwrap();
+    batches.iter().for_each(|b| writer.write(b).unwrap());
+    writer.finish().unwrap();
 }
 
 fn ipc_file(path: &Path, batches: &[RecordBatch]) {
@@ -83,6 +93,46 @@ fn parquet_of_any_writer_is_plain_columns() {
 }
 
 #[test]
+fn orc_by_stripes() {
+    let lake = tempfile::tempdir().unwrap();
+    let batches: Vec<RecordBatch> = (0..4).map(|i| batch(i * 250, 250, "plain")).collect();
+    orc(&lake.path().join("a.orc"), &batches, Compression::Snappy);
+    orc(&lake.path().join("b.orc"), &batches[..1], Compression::Zlib { level: 6 });
+    std::fs::write(lake.path().join("c.orc"), b"").unwrap();
+    let config = r#"(path: "*.orc", format: Orc, columns: ["t"], file_name: "file", row_number: "nr", split_bytes: 1)"#;
+    let parts = case(&lake, config);
+    let selvedge_node::Work::Source(source) = parts.build().unwrap().work else { panic!("a source") };
+    let names: Vec<String> = source.splits(&Default::default()).unwrap().iter().map(|s| s.name()).collect();
+    assert_eq!(names.len(), 5);
+    assert_eq!((names[1].as_str(), names[4].as_str()), ("a.orc[stripes 1..=1]", "b.orc"));
+    let done = parts.run();
+    assert_eq!(done.rows(0).num_rows(), 1250);
+    let text = done.text();
+    assert!(text.starts_with("t:Utf8 | file:Utf8 | nr:Int64\nname 0 | a.orc | 1\nname 1 | a.orc | 2\n"), "{text}");
+    assert!(text.ends_with("name 9 | b.orc | 250"));
+    // No column is read where none is wanted; those that are come in the order asked for.
+    let rows = case(&lake, r#"(path: "*.orc", format: Orc, columns: [], row_number: "nr")"#).run();
+    assert_eq!(rows.rows(0).num_rows(), 1250);
+    let both = case(&lake, r#"(path: "b.orc", format: Orc, columns: ["t", "n"])"#).run();
+    assert!(both.text().starts_with("t:Utf8 | n:Int64\nname 0 | 0\n"));
+    let wrong = case(&lake, r#"(path: "a.orc", format: Orc, schema: { "n": Int32 })"#).problems();
+    assert!(wrong.contains("column `n` is declared as Int32, but is Int64 in a.orc"), "{wrong}");
+}
+
+#[test]
+fn times_of_orc_are_read_in_the_unit_declared_for_them() {
+    let lake = tempfile::tempdir().unwrap();
+    let times = TimestampNanosecondArray::from(vec![1_000, 1_700_000_000_123_456_789]);
+    let rows = RecordBatch::try_from_iter([("at", Arc::new(times) as ArrayRef)]).unwrap();
+    orc(&lake.path().join("a.orc"), &[rows], Compression::None);
+    let error = case(&lake, r#"(path: "a.orc", format: Orc)"#).try_run().unwrap_err();
+    assert!(error.message.contains("which Microseconds cannot hold"), "{}", error.message);
+    assert!(error.help.as_ref().unwrap().contains("LocalTimestamp(Nanosecond)"), "{error:?}");
+    let declared = r#"(path: "a.orc", format: Orc, schema: { "at": LocalTimestamp(Nanosecond) })"#;
+    assert!(case(&lake, declared).run().text().ends_with("2023-11-14T22:13:20.123456789"));
+}
+
+#[test]
 fn arrow_files_and_streams_are_read() {
     let lake = tempfile::tempdir().unwrap();
     let batches: Vec<RecordBatch> = (0..5).map(|i| batch(i * 100, 100, "view")).collect();
@@ -124,8 +174,13 @@ fn damage_is_an_error() {
     let lake = tempfile::tempdir().unwrap();
     let whole = lake.path().join("whole");
     type Make = fn(&Path, &[RecordBatch]);
-    let formats: [(&str, Make); 3] =
-        [("Parquet", |path, batches| parquet(path, batches, 500)), ("Arrow", ipc_file), ("Arrow", ipc_stream)];
+    let formats: [(&str, Make); 5] = [
+        ("Parquet", |path, batches| parquet(path, batches, 500)),
+        ("Arrow", ipc_file),
+        ("Arrow", ipc_stream),
+        ("Orc", |path, batches| orc(path, batches, Compression::None)),
+        ("Orc", |path, batches| orc(path, batches, Compression::Zstd { level: 1 })),
+    ];
     for (format, make) in formats {
         make(&whole, &[batch(0, 1000, "plain"), batch(1000, 1000, "plain")]);
         let bytes = std::fs::read(&whole).unwrap();

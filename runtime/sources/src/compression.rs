@@ -125,8 +125,7 @@ impl Input {
         })
     }
 
-    /// What a test has made up.
-    #[cfg(test)]
+    /// Bytes that are at hand, or come from a reader of the caller's.
     pub fn of(reader: impl Read + Send + 'static, name: &str) -> Input {
         Input { reader: Box::new(reader), name: name.to_string(), compression: Compression::Uncompressed, due: 0 }
     }

@@ -5,8 +5,9 @@ use crate::csv::{self, Dialect};
 use crate::paths::{Found, Paths, find};
 use crate::request::Request;
 use crate::typed::OnError;
-use crate::{ipc, ndjson, parquet};
-use selvedge_node::{Fields, Positions, Source, Span, Split, prelude::*};
+use crate::{ipc, ndjson, orc, parquet};
+use selvedge_node::{Positions, Source, Span, Split, prelude::*};
+use selvedge_schemas::{Declared, Known};
 use std::path::PathBuf;
 
 pub struct Files;
@@ -26,10 +27,11 @@ pub struct Config {
     /// How CSV and NDJSON files are packed. By default each file's first bytes and its name tell.
     #[serde(default)]
     compression: Compression,
-    /// The columns and their types, all of which may be null: `{ "sku": Utf8, "qty": Int32 }`. Without it, they come from
-    /// the header (CSV, all text), from the first lines (NDJSON), or from the files' metadata.
+    /// The columns and their types, all of which may be null: `{ "sku": Utf8, "qty": Int32 }`; or the path of a schema file
+    /// that `selvedge crawl` wrote, relative to the graph: `"schemas/orders.ron"`. Without it, they come from the header (CSV,
+    /// all text), from the first lines (NDJSON), or from the files' metadata.
     #[serde(default)]
-    schema: Option<Fields>,
+    schema: Option<Spanned<Declared>>,
     /// What happens to a row of CSV or NDJSON with a text that its column's type cannot take.
     #[serde(default)]
     on_error: OnError,
@@ -46,8 +48,8 @@ pub struct Config {
     /// What to do when a path names no file.
     #[serde(default)]
     on_missing: OnMissing,
-    /// One large CSV or NDJSON file is read in parallel parts of about this many bytes; Parquet and Arrow files by row
-    /// groups and batches that come to about as many.
+    /// One large CSV or NDJSON file is read in parallel parts of about this many bytes; Parquet, ORC and Arrow files by row
+    /// groups, stripes and batches that come to about as many.
     #[serde(default = "split_bytes")]
     split_bytes: Spanned<u64>,
 }
@@ -116,6 +118,7 @@ enum Format {
         max_record: u64,
     },
     Parquet,
+    Orc,
     /// Arrow IPC, as a file (Feather 2) or a stream.
     Arrow,
 }
@@ -172,7 +175,7 @@ struct Folder {
 impl Kind for Files {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Source;
-    const ABOUT: &'static str = "reads CSV, NDJSON, Parquet and Arrow files from a folder";
+    const ABOUT: &'static str = "reads CSV, NDJSON, Parquet, ORC and Arrow files from a folder";
     const DOCS: &'static str = r#"Reads files from a folder, many in parallel, and one large CSV or NDJSON file in parallel parts. Rows of one file keep their
 order within a part; parts and files are read side by side.
 
@@ -203,18 +206,32 @@ cannot be read is rejected; `on_error: Null` makes it null, which is what Spark 
 `Fail` stops the run. Guessed whole numbers
 are read strictly: a fraction is rejected, not cut off.
 
-### Parquet and Arrow
+### Schema files
+`schema: "schemas/orders.ron"` takes the columns from a file that `selvedge crawl` wrote, so that a graph is checked, with all its types,
+where the data is not; a run needs the data. A file that contradicts the data is told like a declared schema that does: a column that
+is gone stops the check, a value of another type goes to `errors`. Whole numbers are then read strictly: a fraction is no Int64. A null
+in a column with `nullable: false` goes to `errors` as `null`.
+
+A `Choice([Int64, Utf8])` is for values that are now a number and now a text: a struct with a field for each type, of which one is
+set (`int64`, `utf8`). NDJSON can have choices of Boolean, Int64, Float64, Utf8, lists and structs; files of Parquet and Arrow, some of
+which have one type and some another, as well. `SchemaEdit(edits: [ResolveChoice(…)])` makes one type of it.
+
+### Parquet, ORC and Arrow
 Columns that are not wanted are not read. All files must have the same columns with the same types. Dictionaries, views and large offsets
 become plain text, binary and lists. A declared `schema` picks columns and must have their types.
 
+ORC: all its types and compressions; `char` and `varchar` are text. Times are read in microseconds, those of `timestamp with local
+time zone` as instants in UTC. A time that microseconds cannot hold stops the run and is never rounded: declare its column as
+`LocalTimestamp(Nanosecond)` or `ZonedTimestamp(Nanosecond, "UTC")`. Stripes are read in parallel; their statistics are not used yet.
+
 ### Reasons of rejected rows
 `csv.columns` (wrong number of fields), `csv.utf8`, `csv.quote` (text behind a closing quote, or a quote never closed),
-`csv.record_too_long`, `ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`, `cast` (CSV: a text
+`csv.record_too_long`, `null` (a schema file says never), `ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`, `cast` (CSV: a text
 that its column's type cannot take). The message starts with `file:line`; `rawData` has the line, at most 64 KiB of it, or for `cast`
 the row as JSON. `ragged: Null` reports rows as altered: `missing fields became null`.
 
 ### Failures
-A packed file that is cut off or damaged, and a Parquet or Arrow file that is, fails the run after the rows before the damage; so does
+A packed file that is cut off or damaged, and a Parquet, ORC or Arrow file that is, fails the run after the rows before the damage; so does
 a file that becomes shorter while it is read.
 "#;
     const EXAMPLE: &'static str = r#"Files(
@@ -229,58 +246,107 @@ a file that becomes shorter while it is read.
 
     fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
-        let root = problems.take(root(&config, site));
-        if let Some(fields) = &config.schema {
-            problems.take(fields.problems().or(()));
-        }
+        let known = config.schema.as_ref().and_then(|schema| problems.take(schema.known(schema.span, site)));
+        let root = problems.take(root(Self::NAME, config.connection.as_ref(), site));
         if *config.split_bytes == 0 {
             problems.push(Problem::error(config.split_bytes.span, "split_bytes must be at least 1"));
         }
         let format = problems.take(config.format.check());
         problems.take(packed(&config));
-        let missing_is_fine = config.on_missing == OnMissing::Empty;
-        let files = root.and_then(|root| problems.take(find(&root, &config.path, missing_is_fine)));
+        let from_file = known.as_ref().is_some_and(|known| known.from_file);
+        let missing_is_fine = config.on_missing == OnMissing::Empty || from_file;
+        let files = root.as_ref().and_then(|root| problems.take(find(root, &config.path, missing_is_fine)));
         let (Some(format), Some(files), false) = (format, files, problems.has_errors()) else { return Err(problems) };
         let request = Request {
             files: &files,
             path_at: config.path.span,
             compression: config.compression,
-            schema: config.schema.as_ref(),
+            schema: known.as_ref().map(|known| &known.fields),
+            exact: from_file,
             columns: config.columns.as_deref(),
             file_name: config.file_name.as_ref(),
             row_number: config.row_number.as_ref(),
             on_error: config.on_error,
             split_bytes: *config.split_bytes,
         };
-        let plan = match &format {
-            Checked::Csv(options) => csv::plan(&request, options),
-            Checked::Ndjson(options) => ndjson::plan(&request, options),
-            Checked::Parquet => parquet::plan(&request),
-            Checked::Arrow => ipc::plan(&request),
-        }?;
-        let mut built = Built::source(plan.output.schema.clone(), Opened(plan.source)).may_reject(plan.may_reject);
-        built.notes.push(about(&files));
+        let plan = format.plan(&request)?;
+        let Known { guard, warnings, .. } = known.unwrap_or_default();
+        let sent = &plan.output.schema;
+        let may_reject = plan.may_reject || !guard.columns(sent).is_empty();
+        let mut source = plan.source;
+        let mut notes = vec![about(&files)];
+        if let (true, OnMissing::Fail, Some(root)) = (files.is_empty(), config.on_missing, &root) {
+            // Planning needs no data where a schema file tells the columns; a run does.
+            notes = vec!["no file is there now: the columns are those of the schema file".into()];
+            source = Box::new(Missing { root: root.clone(), path: config.path });
+        }
+        let mut built = Built::source(sent.clone(), guard.watch(source, sent)).may_reject(may_reject);
+        built.notes.extend(notes);
         built.notes.extend(plan.notes);
         built.warnings = plan.warnings;
+        built.warnings.extend(warnings);
         Ok(built)
     }
 }
 
-/// A source in a box is a source.
-struct Opened(Box<dyn Source>);
+/// Files that were not there when the graph was planned.
+struct Missing {
+    root: PathBuf,
+    path: Spanned<Paths>,
+}
 
-impl Source for Opened {
-    fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
-        self.0.splits(from)
+impl Source for Missing {
+    fn splits(&self, _: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        Err(match find(&self.root, &self.path, false) {
+            Err(Problems(problems)) => match problems.into_iter().next() {
+                Some(Problem { message, help: Some(help), .. }) => Error::world(message).help(help),
+                Some(Problem { message, .. }) => Error::world(message),
+                None => Error::world("there is no file"),
+            },
+            Ok(_) => Error::world("the files came while the run began").help("run the graph again").retryable(),
+        })
+    }
+}
+
+/// What a crawl looks at.
+pub struct Looked {
+    pub format: Checked,
+    pub files: Vec<Found>,
+    pub compression: Compression,
+    pub path_at: Span,
+}
+
+impl Config {
+    /// The files that are there, for a crawl.
+    pub fn look(self, site: &Site) -> std::result::Result<Looked, Problems> {
+        let mut problems = Problems::default();
+        let root = problems.take(root(Files::NAME, self.connection.as_ref(), site));
+        let format = problems.take(self.format.check());
+        let files = root.as_ref().and_then(|root| problems.take(find(root, &self.path, false)));
+        let (Some(format), Some(files)) = (format, files) else { return Err(problems) };
+        Ok(Looked { format, files, compression: self.compression, path_at: self.path.span })
     }
 }
 
 /// A format with its options checked.
-enum Checked {
+pub enum Checked {
     Csv(csv::Options),
     Ndjson(ndjson::Options),
     Parquet,
+    Orc,
     Arrow,
+}
+
+impl Checked {
+    pub fn plan(&self, request: &Request) -> std::result::Result<crate::request::Plan, Problems> {
+        match self {
+            Checked::Csv(options) => csv::plan(request, options),
+            Checked::Ndjson(options) => ndjson::plan(request, options),
+            Checked::Parquet => parquet::plan(request),
+            Checked::Orc => orc::plan(request),
+            Checked::Arrow => ipc::plan(request),
+        }
+    }
 }
 
 trait Check {
@@ -316,6 +382,7 @@ impl Check for Spanned<Format> {
                 max_record: length(*max_record),
             }),
             Format::Parquet => Checked::Parquet,
+            Format::Orc => Checked::Orc,
             Format::Arrow => Checked::Arrow,
         };
         problems.or(checked)
@@ -324,7 +391,7 @@ impl Check for Spanned<Format> {
 
 /// Formats that are read from their end cannot be unpacked on the way.
 fn packed(config: &Config) -> std::result::Result<(), Problem> {
-    let seeks = matches!(*config.format, Format::Parquet | Format::Arrow);
+    let seeks = matches!(*config.format, Format::Parquet | Format::Orc | Format::Arrow);
     if seeks && !matches!(config.compression, Compression::Auto | Compression::Uncompressed) {
         return Err(Problem::error(
             config.format.span,
@@ -336,13 +403,13 @@ fn packed(config: &Config) -> std::result::Result<(), Problem> {
 }
 
 /// The folder where relative paths start.
-fn root(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem> {
-    let Some(name) = &config.connection else { return Ok(site.base.to_path_buf()) };
+pub fn root(kind: &str, connection: Option<&Spanned<String>>, site: &Site) -> std::result::Result<PathBuf, Problem> {
+    let Some(name) = connection else { return Ok(site.base.to_path_buf()) };
     let connection = site.connection(name)?;
     if connection.kind != "Folder" {
         return Err(Problem::error(
             name.span,
-            format!("Files needs a connection of the kind Folder, but `{name}` is {}", connection.kind),
+            format!("{kind} needs a connection of the kind Folder, but `{name}` is {}", connection.kind),
         )
         .help("name another connection, or read this one with the node for its kind"));
     }

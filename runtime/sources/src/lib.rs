@@ -1,32 +1,38 @@
-//! The `Files` source: CSV, NDJSON, Parquet and Arrow IPC, plain or packed, many files or large ones in parallel.
+//! The `Files` source: CSV, NDJSON, Parquet, ORC and Arrow IPC, plain or packed, many files or large ones in parallel.
 //!
 //! ```text
 //!  files.rs   the node: config, docs, which files        paths.rs        globs and folders
 //!  request.rs what it asks a format, and gets back       compression.rs  files as plain bytes
-//!  csv/  ndjson/  parquet.rs  ipc.rs   the formats       typed.rs        text to declared types
+//!  csv/  ndjson/  parquet.rs  orc.rs  ipc.rs  formats      typed.rs        text to declared types
+//!  crawl.rs   which objects and columns there are
 //!  output.rs  what is sent                               lines.rs        line numbers of ranges
 //! ```
 
 #[cfg(test)]
 mod columnar_tests;
 mod compression;
+mod crawl;
 mod csv;
 mod files;
 mod ipc;
 mod lines;
 mod ndjson;
+mod orc;
 mod output;
 mod overlong;
 mod parquet;
 mod paths;
 mod plain;
 mod request;
+mod stream;
 mod typed;
+
+pub use crawl::{crawl, objects};
 
 use files::Files;
 use selvedge_node::{ErasedKind, erase};
 
 /// The kinds of this crate.
 pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<Files>()]
+    vec![erase::<Files>(), erase::<stream::Stream>()]
 }

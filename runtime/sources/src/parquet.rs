@@ -4,16 +4,17 @@ use crate::output::Output;
 use crate::paths::Found;
 use crate::plain::plain_schema;
 use crate::request::{Plan, Request};
-use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch};
+use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StructArray, new_null_array};
 use arrow::compute::cast;
-use arrow::datatypes::{Schema, SchemaRef};
+use arrow::datatypes::{DataType, Schema, SchemaRef};
 use parquet::arrow::ProjectionMask;
 use parquet::arrow::arrow_reader::{
     ArrowReaderMetadata, ArrowReaderOptions, ParquetRecordBatchReader, ParquetRecordBatchReaderBuilder,
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Result, Source, Split, Task};
+use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Result, Source, Split, Task, choice_fields};
+use selvedge_schemas::type_of;
 use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
@@ -202,9 +203,25 @@ pub fn pick(batch: &RecordBatch, names: &[String], schema: &Schema) -> Result<Ve
         };
         columns.push(if column.data_type() == field.data_type() {
             column.clone()
+        } else if let Some(choice) = chosen(column, field.data_type())? {
+            choice
         } else {
             cast(column, field.data_type())?
         });
     }
     Ok(columns)
+}
+
+/// The column as one of a choice; `None`: none is wanted, or it is one.
+fn chosen(column: &ArrayRef, to: &DataType) -> Result<Option<ArrayRef>> {
+    let Some(types) = choice_fields(to).filter(|_| choice_fields(column.data_type()).is_none()) else {
+        return Ok(None);
+    };
+    let plain = type_of(column.data_type());
+    let values = types.iter().map(|ty| match type_of(ty.data_type()) == plain {
+        true => cast(column, ty.data_type()),
+        false => Ok(new_null_array(ty.data_type(), column.len())),
+    });
+    let values = values.collect::<std::result::Result<_, _>>()?;
+    Ok(Some(Arc::new(StructArray::try_new(types.clone(), values, column.logical_nulls())?)))
 }

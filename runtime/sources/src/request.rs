@@ -4,8 +4,9 @@ use crate::compression::Compression;
 use crate::output::Output;
 use crate::paths::Found;
 use crate::typed::OnError;
-use arrow::datatypes::{Field, Schema};
-use selvedge_node::{Column, Error, Fields, Problem, Problems, Source, Span, columns};
+use arrow::datatypes::{DataType, Field, Schema};
+use selvedge_node::{Column, Error, Fields, Problem, Problems, Source, Span, Type, columns};
+use selvedge_schemas::type_of;
 use std::collections::{HashMap, HashSet};
 
 /// Files to read and how, whatever their format.
@@ -16,6 +17,8 @@ pub struct Request<'a> {
     pub path_at: Span,
     pub compression: Compression,
     pub schema: Option<&'a Fields>,
+    /// The schema was found and not declared: whole numbers are read as nothing else, as where they are guessed.
+    pub exact: bool,
     pub columns: Option<&'a [Column]>,
     pub file_name: Option<&'a Column>,
     pub row_number: Option<&'a Column>,
@@ -30,6 +33,14 @@ const DIFFERENCES: usize = 20;
 fn fields_by_name(schema: &Schema) -> HashMap<&str, &Field> {
     // The first one of a name, as everywhere.
     schema.fields().iter().rev().map(|f| (f.name().as_str(), f.as_ref())).collect()
+}
+
+/// Whether a file's column can be read as declared: as the same type, whatever the file calls the items of lists, or as one
+/// of a choice.
+fn fits(found: &DataType, declared: &Type) -> bool {
+    let found = type_of(found);
+    let plain = type_of(&declared.arrow());
+    found == plain || matches!(&plain, Type::Choice(types) if types.contains(&found))
 }
 
 /// How the files will be read.
@@ -101,7 +112,7 @@ impl Request<'_> {
                             problem.message = format!("{} in {file}", problem.message);
                             problems.push(problem);
                         }
-                        Some(field) if *field.data_type() != ty.arrow() => problems.push(
+                        Some(field) if !fits(field.data_type(), ty) => problems.push(
                             Problem::error(
                                 ty.span,
                                 format!(

@@ -1,7 +1,7 @@
 //! `Aggregate`: one row for each group of rows.
 
-mod groups;
-mod split;
+pub(crate) mod groups;
+pub(crate) mod split;
 
 use crate::aggregate::CompiledAggregate;
 use crate::expr::Values;
@@ -10,11 +10,11 @@ use crate::named::Named;
 use crate::reject::reject_bad;
 use arrow::array::{AsArray, RecordBatchOptions};
 use arrow::compute::filter_record_batch;
-use groups::Groups;
+use groups::{Groups, Results};
 use selvedge_node::Reservation;
 use selvedge_node::prelude::*;
 use selvedge_state::{Drained, Partition, Partitions, RowHasher};
-use split::{Column as Result_, split};
+use split::split;
 
 /// See [`Kind::ABOUT`].
 pub struct Aggregate;
@@ -92,11 +92,18 @@ Aggregate(input: \"sales\", by: [\"store\", \"week\"], columns: {\"units\": \"su
             stored: groups::stored(&keys, &planned.aggregates)?,
             keys,
             aggregates: planned.aggregates,
-            merged: planned.merged,
-            columns: planned.columns,
-            output: output.clone(),
+            results: Results {
+                merged: planned.merged,
+                columns: planned.columns,
+                output: output.clone(),
+                made: "groups",
+            },
         });
-        Ok(Built::transform(output, partitioning, move |task| Work::new(plan.clone(), task)).may_reject(true))
+        let built = Built::transform(output, partitioning, move |task| Work::new(plan.clone(), task));
+        Ok(built.may_reject(true).waits_for_end(
+            "use Window, which gives the groups of each span of time once it has passed: \
+             Window(keys: […], time: \"…\", window: Tumbling(\"1m\"), aggregates: {…})",
+        ))
     }
 }
 
@@ -107,12 +114,9 @@ struct Plan {
     /// Columns of `by`.
     keys: SchemaRef,
     aggregates: Vec<CompiledAggregate>,
-    /// Columns of `by`, then the results of `aggregates`.
-    merged: SchemaRef,
     /// Columns of `by`, then the states of `aggregates`.
     stored: SchemaRef,
-    columns: Vec<Result_>,
-    output: SchemaRef,
+    results: Results,
 }
 
 struct Work {
@@ -130,7 +134,7 @@ struct Work {
 
 impl Work {
     fn new(plan: Arc<Plan>, task: &Task) -> Result<Work> {
-        let groups = Groups::new(&plan)?;
+        let groups = Groups::new(&plan.aggregates)?;
         let reservation = task.memory.reserve();
         let task = task.clone();
         Ok(Work { plan, task, groups, reservation, partial: None, direct: false, rows: 0, hashes: vec![] })
@@ -143,9 +147,9 @@ impl Work {
             none => none.insert(Partitions::new(&self.task, &self.plan.stored)),
         };
         // Two rows to a group or fewer: keeping groups costs more than it saves.
-        self.direct = self.groups.len() as u64 * 2 > self.rows && Groups::can_convert(&self.plan);
+        self.direct = self.groups.len() as u64 * 2 > self.rows && Groups::can_convert(&self.plan.aggregates);
         self.rows = 0;
-        self.groups.drain_into(&self.plan, partial)?;
+        self.groups.drain_into(&self.plan.stored, partial)?;
         self.reservation.resize(0);
         Ok(())
     }
@@ -153,13 +157,13 @@ impl Work {
 
 impl Transform for Work {
     fn process(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
-        let (batch, taken) = evaluate(&self.plan, batch, out)?;
+        let (batch, taken) = evaluate(&self.plan.aggregates, batch, out)?;
         out.absorb("grouped", batch.num_rows() as u64);
         let keys = self.plan.by.iter().map(|&c| batch.column(c).clone()).collect();
         let keys = batch_of(&self.plan.keys, keys, batch.num_rows())?;
         self.plan.hasher.hash(&batch, &mut self.hashes);
         if let (true, Some(partial)) = (self.direct, &mut self.partial) {
-            let rows = self.groups.convert(&self.plan, &keys, &taken)?;
+            let rows = self.groups.convert(&self.plan.stored, &keys, &taken)?;
             return partial.push(&rows, &self.hashes);
         }
         let needed = self.groups.bytes_with(batch.num_rows(), &keys);
@@ -176,17 +180,21 @@ impl Transform for Work {
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
         let Some(mut partial) = self.partial.take() else {
             if self.plan.by.is_empty() {
-                self.groups.at_least_one(&self.plan)?;
+                self.groups.at_least_one(&self.plan.keys, &self.plan.aggregates)?;
             }
-            return self.groups.send(&self.plan, self.task.batch_rows, out);
+            return self.send(out);
         };
-        self.groups.drain_into(&self.plan, &mut partial)?;
+        self.groups.drain_into(&self.plan.stored, &mut partial)?;
         self.reservation.resize(0);
         self.merge(partial.drain()?, out)
     }
 }
 
 impl Work {
+    fn send(&mut self, out: &mut dyn Out) -> Result<()> {
+        self.groups.send(&self.plan.results, self.groups.len(), &[], self.task.batch_rows, out)
+    }
+
     /// Merges partial results, part by part; a part with too many groups is set apart further.
     fn merge(&mut self, parts: Drained, out: &mut dyn Out) -> Result<()> {
         for part in parts {
@@ -197,7 +205,7 @@ impl Work {
                 drop(part);
                 self.merge(deeper.drain()?, out)?;
             } else {
-                self.groups.send(&self.plan, self.task.batch_rows, out)?;
+                self.send(out)?;
             }
             self.reservation.resize(0);
         }
@@ -217,29 +225,33 @@ impl Work {
                 if self.groups.len() > 0
                     && let Some(mut parts) = deeper.take().or_else(|| part.deeper())
                 {
-                    self.groups.drain_into(&self.plan, &mut parts)?;
+                    self.groups.drain_into(&self.plan.stored, &mut parts)?;
                     deeper = Some(parts);
                 }
                 // At the deepest level there is nothing left to tell keys apart by: it must be held.
                 self.reservation.resize(self.groups.bytes_with(piece.batch.num_rows(), &keys));
             }
-            self.groups.merge(&self.plan, &keys, &piece)?;
+            self.groups.merge(&keys, &piece)?;
         }
         if let Some(parts) = &mut deeper {
-            self.groups.drain_into(&self.plan, parts)?;
+            self.groups.drain_into(&self.plan.stored, parts)?;
         }
         Ok(deeper)
     }
 }
 
 /// What one aggregate takes of a batch: its arguments, and which rows count.
-type Taken = (Vec<ArrayRef>, Option<BooleanArray>);
+pub(crate) type Taken = (Vec<ArrayRef>, Option<BooleanArray>);
 
 /// Evaluates arguments and filters; rows for which one has no value are rejected, and the batch comes back without them.
-fn evaluate(plan: &Plan, mut batch: RecordBatch, out: &mut dyn Out) -> Result<(RecordBatch, Vec<Taken>)> {
+pub(crate) fn evaluate(
+    aggregates: &[CompiledAggregate],
+    mut batch: RecordBatch,
+    out: &mut dyn Out,
+) -> Result<(RecordBatch, Vec<Taken>)> {
     'again: loop {
         let mut all = vec![];
-        for aggregate in &plan.aggregates {
+        for aggregate in aggregates {
             let mut arrays = vec![];
             for expression in aggregate.args().iter().chain(aggregate.filter()) {
                 let Values { array, bad } = expression.evaluate_each(&batch)?;
@@ -262,7 +274,7 @@ fn evaluate(plan: &Plan, mut batch: RecordBatch, out: &mut dyn Out) -> Result<(R
 }
 
 /// A batch of no columns still has rows.
-fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
+pub(crate) fn batch_of(schema: &SchemaRef, columns: Vec<ArrayRef>, rows: usize) -> Result<RecordBatch> {
     let options = RecordBatchOptions::new().with_row_count(Some(rows));
     Ok(RecordBatch::try_new_with_options(schema.clone(), columns, &options)?)
 }

@@ -23,6 +23,7 @@ mod session;
 mod sort;
 mod sql;
 mod statement;
+mod window;
 
 pub use aggregate::{CompiledAggregate, compile_aggregate};
 pub use expr::{Compiled, Values, compile, compile_conjuncts, compile_predicate, plain};
@@ -39,5 +40,6 @@ pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
         erase::<route::Route>(),
         erase::<sort::Sort>(),
         erase::<sql::Sql>(),
+        erase::<window::Window>(),
     ]
 }

@@ -126,7 +126,11 @@ No row is dropped or rejected.";
         problems.or(())?;
         let output = schema.clone();
         let make = move |task: &Task| Work::new(&schema, &keys, task);
-        Ok(Built::transform(output, Partitioning::Single, make).ordered())
+        let built = Built::transform(output, Partitioning::Single, make).ordered();
+        Ok(built.waits_for_end(
+            "use GroupSort, which puts the rows of each key in the order of time, session by session: \
+             GroupSort(keys: […], time: \"…\", gap: \"30m\")",
+        ))
     }
 }
 
@@ -145,17 +149,21 @@ struct Work {
 
 impl Work {
     fn new(schema: &SchemaRef, keys: &[(usize, SortOptions)], task: &Task) -> Result<Work> {
-        let by = keys.iter().map(|(index, options)| {
-            let column = expressions::Column::new(schema.field(*index).name(), *index);
-            PhysicalSortExpr { expr: Arc::new(column), options: *options }
-        });
-        let by = LexOrdering::new(by).ok_or_else(|| Error::bug("a sort by nothing"))?;
-        let feed = Feed::new(schema.clone(), None, Some(task));
-        let plan = SortExec::new(by, Arc::new(FeedExec::new(0, feed)));
-        let context =
-            TaskContext::default().with_session_config(pool::config(task)).with_runtime(pool::runtime_env(task)?);
-        Ok(Work { query: Query::start(Arc::new(plan), 1, Arc::new(context), task)? })
+        Ok(Work { query: sorting(schema, keys, task)? })
     }
+}
+
+/// A query that gives the rows of its one port in the order of some columns, on disk where memory does not suffice.
+pub(crate) fn sorting(schema: &SchemaRef, keys: &[(usize, SortOptions)], task: &Task) -> Result<Query> {
+    let by = keys.iter().map(|(index, options)| {
+        let column = expressions::Column::new(schema.field(*index).name(), *index);
+        PhysicalSortExpr { expr: Arc::new(column), options: *options }
+    });
+    let by = LexOrdering::new(by).ok_or_else(|| Error::bug("a sort by nothing"))?;
+    let feed = Feed::new(schema.clone(), None, Some(task));
+    let plan = SortExec::new(by, Arc::new(FeedExec::new(0, feed)));
+    let context = TaskContext::default().with_session_config(pool::config(task)).with_runtime(pool::runtime_env(task)?);
+    Query::start(Arc::new(plan), 1, Arc::new(context), task)
 }
 
 fn send(batch: RecordBatch, out: &mut dyn Out) -> Result<()> {

@@ -90,6 +90,7 @@ last going up, as PostgreSQL does.";
         let make = move |task: &Task| Work::new(&planner, output.clone(), task);
         let mut built = Built::transform(schema, Partitioning::Single, make);
         built.notes = notes;
+        built.waits_for_end = instead(&plan).map(str::to_string);
         Ok(if ordered { built.ordered() } else { built })
     }
 }
@@ -129,6 +130,29 @@ fn output_schema(plan: &Arc<dyn ExecutionPlan>) -> SchemaRef {
     let fields: Vec<Field> =
         schema.fields().iter().map(|f| Field::new(f.name(), plain(f.data_type()), f.is_nullable())).collect();
     Arc::new(Schema::new(fields))
+}
+
+/// What to use instead of this query where its inputs never end. `None`: each row goes through by itself.
+fn instead(plan: &Arc<dyn ExecutionPlan>) -> Option<&'static str> {
+    let here = match plan.name() {
+        "FeedExec" | "ProjectionExec" | "CooperativeExec" | "UnionExec" | "CoalescePartitionsExec" => None,
+        "PlaceholderRowExec" | "EmptyExec" | "DataSourceExec" => None,
+        "AggregateExec" => Some(
+            "use Window, which gives the groups of each span of time once it has passed: \
+             Window(keys: […], time: \"…\", window: Tumbling(\"1m\"), aggregates: {…})",
+        ),
+        "SortExec" => Some(
+            "leave `order by` out, or use GroupSort, which puts the rows of each key in the order of time: \
+             GroupSort(keys: […], time: \"…\", gap: \"30m\")",
+        ),
+        // It holds rows back until it has a batch of them, however long that takes.
+        "FilterExec" => Some("use Filter, which lets rows through at once, for `where`"),
+        name if name.contains("Join") => {
+            Some("use Join with `within`, which keeps rows for a span of time: Join(…, within: \"15m\")")
+        }
+        _ => Some("use Derive, Filter, Window, GroupSort and Join, which take rows as they come"),
+    };
+    here.or_else(|| plan.children().into_iter().find_map(instead))
 }
 
 /// The plan's operators, for `selvedge plan`.

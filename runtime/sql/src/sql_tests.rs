@@ -97,8 +97,12 @@ fn wrong_queries_are_found_while_planning() {
 #[test]
 fn problems_point_into_the_query() {
     let text = "select o.amount,\n       o.amont from orders o";
-    let inputs =
-        [Input { port: "orders".into(), schema: selvedge_testkit::table(ORDERS).schema(), span: Span::default(), unbounded: false }];
+    let inputs = [Input {
+        port: "orders".into(),
+        schema: selvedge_testkit::table(ORDERS).schema(),
+        span: Span::default(),
+        unbounded: false,
+    }];
     // As it stands in the file: a quote before and one after.
     let query =
         Spanned::new(text.to_string(), Span { start: 100, end: 100 + text.len() as u32 + 2, ..Span::default() });
@@ -142,7 +146,12 @@ fn try_run(
     let ports: Vec<Input> = ["l", "r"]
         .iter()
         .zip(inputs)
-        .map(|(port, rows)| Input { port: port.to_string(), schema: rows.schema(), span: Span::default(), unbounded: false })
+        .map(|(port, rows)| Input {
+            port: port.to_string(),
+            schema: rows.schema(),
+            span: Span::default(),
+            unbounded: false,
+        })
         .collect();
     let connections = selvedge_testkit::NoConnections::default();
     let built = Sql::build(config, &selvedge_testkit::site(std::path::Path::new("."), &connections), &ports).unwrap();

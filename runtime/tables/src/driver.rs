@@ -3,6 +3,7 @@
 use crate::sqlite::Sqlite;
 use arrow::datatypes::{DataType, SchemaRef};
 use selvedge_node::{Problem, Problems, Reader, Result, Site, Span, Spanned, Task};
+use selvedge_schemas::{Extent, FoundColumn};
 use std::sync::Arc;
 
 /// Where rows are read from.
@@ -96,6 +97,8 @@ pub trait Driver: Send + Sync {
     fn tables(&self) -> Result<Vec<String>>;
     /// The columns of a table or query, in order. Those that are `typed` otherwise need no type.
     fn describe(&self, relation: &Relation, typed: &dyn Fn(&str) -> bool) -> Result<Vec<Described>>;
+    /// The columns of a table for a schema file: what is declared, and what its cells are besides.
+    fn crawl(&self, table: &str, extent: Extent) -> Result<Vec<FoundColumn>>;
     /// Smallest and largest integer in a column of the rows to be read.
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>>;
     fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>>;

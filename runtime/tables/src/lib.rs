@@ -13,6 +13,8 @@ mod table;
 mod warehouse;
 
 use selvedge_node::{ErasedKind, erase};
+pub use table::{crawl, objects};
+
 use table::Table;
 use warehouse::Warehouse;
 

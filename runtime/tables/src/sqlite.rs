@@ -1,8 +1,11 @@
 //! SQLite: one file, opened by each split and each load for itself.
 
+mod crawl;
 mod cursor;
 mod describe;
 mod encode;
+#[cfg(test)]
+mod epoch_tests;
 mod load;
 mod position;
 mod raw;
@@ -16,6 +19,7 @@ mod types;
 use crate::driver::{Described, Driver, Load, Relation, Select};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
 use selvedge_node::{Error, Problem, Problems, Reader, Result, Task};
+use selvedge_schemas::{Extent, FoundColumn};
 use serde::Deserialize;
 use std::path::{Path, PathBuf};
 use std::sync::Arc;
@@ -111,6 +115,9 @@ impl Driver for Sqlite {
     }
     fn describe(&self, relation: &Relation, typed: &dyn Fn(&str) -> bool) -> Result<Vec<Described>> {
         describe::columns(self, relation, typed)
+    }
+    fn crawl(&self, table: &str, extent: Extent) -> Result<Vec<FoundColumn>> {
+        crawl::columns(self, table, extent)
     }
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>> {
         describe::bounds(self, select, column)

@@ -2,7 +2,10 @@
 
 use crate::driver::{Bookmark, Described, Driver, Range, Relation, Select, connect};
 use selvedge_node::prelude::*;
-use selvedge_node::{Fields, Positions, Source, Split};
+use selvedge_node::{Positions, Source, Split, choice_fields};
+use selvedge_ron::Value;
+use selvedge_schemas::{Declared, Extent, Found, Known};
+use std::collections::BTreeMap;
 
 pub struct Table;
 
@@ -17,9 +20,9 @@ pub struct Config {
     query: Option<Spanned<String>>,
     /// Columns to read, in this order; all unless told.
     columns: Option<Vec<Column>>,
-    /// Types of columns that the database declares otherwise or not at all.
-    #[serde(default)]
-    schema: Fields,
+    /// Types of columns that the database declares otherwise or not at all: `{"price": Decimal(10, 2)}`. Or the path of a schema
+    /// file that `selvedge crawl` wrote, relative to the graph: then its columns are read, and no others.
+    schema: Option<Spanned<Declared>>,
     /// Read only rows above the highest value of this column that the last committed run with `--state` saw.
     bookmark: Option<Column>,
     /// Read in parallel, by ranges of this column of integers.
@@ -37,12 +40,14 @@ impl Kind for Table {
 **Types** are those that the database declares: INTEGER and BIGINT are Int64, SMALLINT Int16, REAL and DOUBLE Float64, DECIMAL(p,s)
 Decimal, TEXT and VARCHAR Utf8, DATE Date, TIMESTAMP and DATETIME timestamps without a zone in microseconds, TIMESTAMPTZ in UTC, BOOLEAN
 Boolean, BLOB Binary. A column or expression without a declaration has the type of its first 1,000 rows. `schema` overrides, and is
-needed where a query works too long for a plan before it gives rows.
+needed where a query works too long for a plan before it gives rows. With the path of a schema file (`schema: "schemas/stock.ron"`) the
+file tells the columns, so that a graph is checked where the database is not; a run needs it.
 What `Warehouse` wrote is read back with the same types and values.
 
 SQLite types each cell by itself. A cell that does not fit its column sends its row to `errors`. What fits: whole reals in integers,
 any number in text, numbers as text in numbers, 0/1/true/false in booleans, ISO 8601 text in dates and timestamps, integers in timestamps
-(seconds since 1970). A decimal is rounded to its scale, half away from zero.
+(seconds since 1970). A decimal is rounded to its scale, half away from zero. A column of a schema file that is a
+`Choice([Int64, Utf8])` keeps each cell as it is, in a struct with a field for each type (`int64`, `utf8`).
 
 **Incremental.** With `bookmark` and a run with `--state`, only rows with a *strictly greater* bookmark than the highest one seen by the
 last committed run are read, in the order of the bookmark. A row that arrives later with an equal or smaller bookmark is not seen, so use
@@ -51,7 +56,8 @@ a column that only grows, such as a change number or a fine timestamp. Rows whos
 **Parallel.** With `partition_by`, the range from its smallest to its largest integer is cut into `partitions` equal parts, each read
 by its own connection: rows that others change meanwhile may be seen twice or not at all. Cannot be combined with `bookmark`.
 
-Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at most 64 KiB of each cell)."#;
+Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at most 64 KiB of each cell), `null` (in a column that a
+schema file says is never null)."#;
     const EXAMPLE: &'static str = r#"Table(connection: "retail_db", table: "inventory", bookmark: "updated_at")"#;
     type Config = Config;
 
@@ -61,14 +67,17 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
         let (Some(driver), Some((relation, span))) = (driver, relation(&config)) else {
             return problems.or(()).and_then(|()| Err(site.error("table or query is needed").into()));
         };
-        if !driver.exists() {
+        let schema = config.schema.as_ref().map(|schema| problems.take(schema.known(schema.span, site)));
+        let Some(known) = schema.unwrap_or_else(|| Some(Known::default())) else { return Err(problems) };
+        let there = driver.exists();
+        if !there && !known.from_file {
             problems.push(
                 Problem::error(config.connection.span, format!("there is no database at {}", driver.place()))
                     .help("check the path of the connection, or choose another --profile"),
             );
             return Err(problems);
         }
-        if let Relation::Table(name) = &relation {
+        if let (true, Relation::Table(name)) = (there, &relation) {
             let Some(tables) = problems.take(driver.tables().map_err(|e| told(config.connection.span, &e))) else {
                 return Err(problems);
             };
@@ -77,10 +86,22 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
                 return Err(problems);
             }
         }
-        let typed = |column: &str| config.schema.0.iter().any(|(name, _)| name.as_str() == column);
-        let Some(described) = problems.take(driver.describe(&relation, &typed).map_err(|e| told(span, &e))) else {
+        let typed = |column: &str| known.fields.0.iter().any(|(name, _)| name.as_str() == column);
+        let described = if there { driver.describe(&relation, &typed).map_err(|e| told(span, &e)) } else { Ok(vec![]) };
+        let Some(mut described) = problems.take(described) else {
             return Err(problems);
         };
+        if known.from_file {
+            let names: Vec<String> = described.into_iter().map(|d| d.name).collect();
+            let gone = known.fields.0.iter().filter(|(name, _)| there && !names.contains(&name.value));
+            for (name, _) in gone {
+                let problem = Problem::unknown(name.span, "column", name, names.iter().map(String::as_str));
+                let message = format!("{} in the {} of {}", problem.message, what(&relation), driver.place());
+                problems.push(Problem { message, ..problem });
+            }
+            let of_file = |name: &Column| Described { name: name.value.clone(), ty: None };
+            described = known.fields.0.iter().map(|(name, _)| of_file(name)).collect();
+        }
         for Described { name, .. } in described.iter().filter(|d| d.ty.is_none() && !typed(&d.name)) {
             let text = format!("no row came soon enough to tell the type of column `{name}`");
             problems.push(Problem::error(span, text).help(format!("say it: schema: {{\"{name}\": Int64}}")));
@@ -88,10 +109,10 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
 
         let field = |d: &Described| Field::new(&d.name, d.ty.clone().unwrap_or(DataType::Utf8), true);
         let mut fields: Vec<Field> = described.iter().map(field).collect();
-        let there = Schema::new(fields.clone());
-        for (name, ty) in &config.schema.0 {
-            match (problems.take(column(&there, name)), ty.arrow()) {
-                (Some(_), nested) if nested.is_nested() => problems.push(
+        let columns_there = Schema::new(fields.clone());
+        for (name, ty) in &known.fields.0 {
+            match (problems.take(column(&columns_there, name)), ty.arrow()) {
+                (Some(_), nested) if nested.is_nested() && !is_choice_of_cells(&nested) => problems.push(
                     Problem::error(ty.span, format!("a database has no column of type {nested}"))
                         .help("read it as Utf8 and parse it with SchemaEdit"),
                 ),
@@ -100,14 +121,14 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
             }
         }
         if let Some(name) = &config.bookmark
-            && let Some(index) = problems.take(column(&there, name))
+            && let Some(index) = problems.take(column(&columns_there, name))
             && matches!(fields[index].data_type(), DataType::Binary | DataType::Boolean)
         {
             let text = format!("column `{name}` of type {} does not grow", fields[index].data_type());
             problems.push(Problem::error(name.span, text).help("a bookmark is a number, a date or a timestamp"));
         }
         if let Some(name) = &config.partition_by
-            && let Some(index) = problems.take(column(&there, name))
+            && let Some(index) = problems.take(column(&columns_there, name))
             && !fields[index].data_type().is_integer()
         {
             let text = format!("column `{name}` must be an integer, but is {}", fields[index].data_type());
@@ -119,12 +140,13 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
                 for (_, name) in names.iter().enumerate().filter(|(i, name)| names[..*i].contains(name)) {
                     problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));
                 }
-                problems.take(columns(&there, names)).unwrap_or_default()
+                problems.take(columns(&columns_there, names)).unwrap_or_default()
             }
         };
         let chosen: Vec<Field> = chosen.into_iter().map(|i| fields[i].clone()).collect();
         let schema = Arc::new(Schema::new(chosen));
-        let note = format!("{} of {}", what(&relation), driver.place());
+        let absent = if there { "" } else { ", which is not there now: the columns are those of the schema file" };
+        let note = format!("{} of {}{absent}", what(&relation), driver.place());
         let rows = Rows {
             driver,
             select: Select { relation, schema: schema.clone(), bookmark: None, range: None },
@@ -132,13 +154,49 @@ Rejected rows: `table.type` (a cell does not fit its column; `rawData` has at mo
             key: config.partition_by.map(|k| k.value),
             partitions: config.partitions.map_or(8, |p| p.value),
         };
-        problems.or(Built::source(schema, rows).may_reject(true).note(note))
+        let source = known.guard.watch(Box::new(rows), &schema);
+        let mut built = Built::source(schema, source).may_reject(true).note(note);
+        built.warnings = known.warnings;
+        problems.or(built)
     }
+}
+
+/// A cell of a database is never nested, but it may be of several types.
+fn is_choice_of_cells(ty: &DataType) -> bool {
+    choice_fields(ty).is_some_and(|fields| fields.iter().all(|f| !f.data_type().is_nested()))
+}
+
+/// The columns of an object `Table(connection: "…", table: "…")`, for a crawl.
+pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Found, Problems> {
+    let config: Config = selvedge_ron::from_value(object)?;
+    let driver = connect(site, &config.connection)?;
+    let Some(table) = &config.table else {
+        let problem = Problem::error(config.connection.span, "a query has no columns of its own to crawl");
+        return Err(problem.help("crawl the tables that it reads").into());
+    };
+    let tables = driver.tables().map_err(|e| told(config.connection.span, &e))?;
+    if !tables.iter().any(|t| t.eq_ignore_ascii_case(table)) {
+        return Err(Problem::unknown(table.span, "table", table, tables.iter().map(String::as_str)).into());
+    }
+    let columns = driver.crawl(table, extent).map_err(|e| told(table.span, &e))?;
+    Ok(Found { columns, notes: vec![] })
+}
+
+/// The tables and views of a database, by name, each as the source that reads it.
+pub fn objects(site: &Site, connection: &str) -> std::result::Result<BTreeMap<String, String>, Problems> {
+    let driver = connect(site, &Spanned::new(connection.to_string(), Default::default()))?;
+    if !driver.exists() {
+        let problem = Problem::nowhere(format!("there is no database at {}", driver.place()));
+        return Err(problem.help("check the path of the connection, or choose another --profile").into());
+    }
+    let tables = driver.tables().map_err(|e| Problem { span: None, ..told(Default::default(), &e) })?;
+    let object = |table: &String| format!("Table(connection: {connection:?}, table: {table:?})");
+    Ok(tables.into_iter().map(|table| (table.clone(), object(&table))).collect())
 }
 
 /// What is wrong with the config by itself.
 fn settings(config: &Config) -> Problems {
-    let mut problems = config.schema.problems();
+    let mut problems = Problems::default();
     match (&config.table, &config.query) {
         (Some(_), Some(query)) => {
             problems

@@ -60,6 +60,10 @@ one transaction makes the table if need be, takes the staged rows, checks that t
 `_selvedge_commits`. A commit that is repeated finds its note and does nothing. Several graphs may load into one file: they wait for each
 other (`busy_seconds` of the connection, 30 unless told).
 
+**Streams.** In a graph that never ends, what has come is loaded again and again, a transaction each time (an epoch), as often as the
+graph's sinks want it. **Replace** empties the table with the first epoch of a run, and later epochs add; a stream that is to go on
+after a restart wants **Append** or **Upsert**. Of several rows with equal keys in different epochs of an upsert the last wins, too.
+
 **Upsert** wants keys that are not null. A table made by an upsert gets a unique index on them; one that is there works without, but faster
 with. Columns of the table that the input lacks keep their values in updated rows, and have their default in new ones.
 

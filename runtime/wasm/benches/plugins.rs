@@ -3,13 +3,14 @@
 //! `cargo bench -p selvedge-wasm`. Needs `plugins/speed.wasm` (`plugins/build speed`). What is measured is all of the way that
 //! a batch goes in a run: buffers in, the call, output checked, columns that passed by put back.
 
+mod bare;
 mod common;
 
 use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Float64Array, Int64Array, RecordBatch, StringArray};
 use arrow::compute::filter_record_batch;
 use arrow::datatypes::{Float64Type, Int64Type};
 use selvedge_node::{Error, Map, Out, Rejection, Result, Work};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 use std::sync::Arc;
 
 /// Keeps what it is sent.
@@ -105,9 +106,12 @@ fn native(op: &str, rows: &RecordBatch) -> Option<RecordBatch> {
     }
 }
 
+fn speed() -> PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/speed.wasm")
+}
+
 fn plugin(op: &str, rows: &RecordBatch) -> Arc<dyn Map> {
-    let speed = Path::new(env!("CARGO_MANIFEST_DIR")).join("../../plugins/speed.wasm");
-    match common::work(&speed, &format!("(op: \"{op}\")"), rows, &Default::default()) {
+    match common::work(&speed(), &format!("(op: \"{op}\")"), rows, &Default::default()) {
         Work::Map(map) => map,
         _ => panic!("a stateless transform is a map"),
     }
@@ -168,4 +172,8 @@ fn main() {
     let map = plugin("nothing", &one);
     let call = median(|| map.map(one.clone(), &mut Keep::default()).unwrap_or_else(|e| panic!("{e}")));
     println!("\na call that does nothing: {call:.2} µs");
+    // Too short for a clock: a thousand of them each time.
+    let mut finish = bare::finish(&speed());
+    let bare = median(|| (0..1_000).for_each(|_| finish()));
+    println!("of that the bare call, without a batch and its account: {:.2} µs", bare / 1e3);
 }

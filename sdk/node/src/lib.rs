@@ -23,6 +23,7 @@ mod error;
 mod kind;
 mod memory;
 mod out;
+mod period;
 mod rows;
 mod types;
 mod work;
@@ -35,6 +36,7 @@ pub use kind::{
 };
 pub use memory::{Memory, Reservation};
 pub use out::{ERRORS_PORT, Out, Rejection, errors_schema};
+pub use period::Period;
 pub use rows::{row_json, rows_json, write_json_lines};
 pub use types::{Column, Fields, TimeUnit, Type, column, column_of_type, columns};
 pub use work::{

@@ -14,6 +14,8 @@ use std::time::{Duration, Instant};
 struct Open {
     name: String,
     reader: Box<dyn Reader>,
+    /// Of a run that only wants to catch up: it has.
+    caught_up: bool,
 }
 
 impl Stage {
@@ -22,7 +24,7 @@ impl Stage {
         while !self.run.stop.draining() {
             let Some(split) = lock(splits).pop_front() else { break };
             let name = split.name();
-            let mut open = [Open { name, reader: split.open(&self.nodes[0].task)? }];
+            let mut open = [Open { name, reader: split.open(&self.nodes[0].task)?, caught_up: false }];
             while !self.run.stop.draining() {
                 self.pause(&open)?;
                 match self.read_one(&mut open[0])? {
@@ -43,23 +45,23 @@ impl Stage {
             self.pause(&open)?;
             let (mut more, mut rest) = (false, Duration::MAX);
             for at in (0..open.len()).rev() {
-                let done = match self.read_one(&mut open[at])? {
-                    Next::More => {
-                        more = true;
-                        false
+                if open[at].caught_up {
+                    continue;
+                }
+                match self.read_one(&mut open[at])? {
+                    Next::More => more = true,
+                    Next::Done => {
+                        let closed = open.swap_remove(at);
+                        self.positions.extend(positions(&[closed]));
                     }
-                    Next::Done => true,
                     Next::Idle(time) => {
                         rest = rest.min(time);
-                        self.run.once
+                        open[at].caught_up = self.run.once;
                     }
-                };
-                if done {
-                    let closed = open.swap_remove(at);
-                    self.positions.extend(positions(&[closed]));
                 }
             }
-            let mark = open.iter().map(|o| o.reader.watermark()).min().unwrap_or(Watermark::Idle);
+            let mark =
+                open.iter().filter(|o| !o.caught_up).map(|o| o.reader.watermark()).min().unwrap_or(Watermark::Idle);
             self.advance(mark)?;
             if more {
                 continue;
@@ -79,7 +81,8 @@ impl Stage {
 
     fn open_all(&mut self, splits: Vec<Box<dyn Split>>) -> Result<Vec<Open>> {
         let task = &self.nodes[0].task;
-        splits.into_iter().map(|split| Ok(Open { name: split.name(), reader: split.open(task)? })).collect()
+        let open = |split: Box<dyn Split>| Ok(Open { name: split.name(), reader: split.open(task)?, caught_up: false });
+        splits.into_iter().map(open).collect()
     }
 
     fn read_one(&mut self, open: &mut Open) -> Result<Next> {

@@ -1,6 +1,7 @@
 //! One file being written: rows go in, bytes of the format come out.
 
 use super::format::{Compression, Format, IpcCompression, parquet_properties};
+use super::orc::OrcFile;
 use crate::csv::Style;
 use arrow::array::RecordBatch;
 use arrow::compute::BatchCoalescer;
@@ -74,6 +75,7 @@ impl Recipe {
                     ArrowWriter::try_new(file, self.schema.clone(), Some(properties)).map_err(parquet_error)?;
                 Box::new(ParquetFile(writer))
             }
+            Format::Orc { compression, stripe } => Box::new(OrcFile::new(file, &self.schema, *compression, *stripe)?),
             Format::Arrow { compression } => {
                 let compression = match compression {
                     IpcCompression::None => None,
@@ -92,8 +94,8 @@ impl Recipe {
 }
 
 /// A file that knows how much has been written to it.
-struct Counted {
-    file: File,
+pub struct Counted {
+    pub file: File,
     count: Arc<AtomicU64>,
 }
 
@@ -114,7 +116,7 @@ impl Write for Counted {
     }
 }
 
-fn io_error(e: std::io::Error) -> Error {
+pub fn io_error(e: std::io::Error) -> Error {
     Error::io("writing", "the output", &e)
 }
 

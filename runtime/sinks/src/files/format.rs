@@ -1,6 +1,8 @@
 //! What the files look like: formats and compressions as a graph writes them, and which column types each can hold.
 
+use super::orc::{self, ChunkCompression};
 use crate::csv;
+use crate::hints::Size;
 use arrow::array::{RecordBatch, new_null_array};
 use arrow::datatypes::{Field, Schema};
 use parquet::arrow::ArrowSchemaConverter;
@@ -53,6 +55,14 @@ pub enum Format {
         dictionary: bool,
         #[serde(default)]
         statistics: Statistics,
+    },
+    Orc {
+        #[serde(default)]
+        compression: ChunkCompression,
+        /// A stripe is written when it has about so many bytes: `"24MiB"`. It is built in memory, and ends earlier where
+        /// the writer's memory does.
+        #[serde(default = "orc::stripe")]
+        stripe: Size,
     },
     /// Arrow IPC, the file format (also known as Feather 2).
     Arrow {
@@ -177,6 +187,7 @@ impl Format {
             Format::Csv { .. } => "csv",
             Format::Ndjson { .. } => "ndjson",
             Format::Parquet { .. } => "parquet",
+            Format::Orc { .. } => "orc",
             Format::Arrow { .. } => "arrow",
         };
         match compression {
@@ -208,6 +219,9 @@ impl Format {
                 }
             }
             Format::Ndjson { .. } | Format::Arrow { .. } => {}
+            Format::Orc { compression, .. } => {
+                problems.take(compression.checked().map_err(|e| Problem::error(span, e)));
+            }
             Format::Parquet { compression, row_group_rows, row_group_bytes, .. } => {
                 problems.take(compression.checked().map_err(|e| Problem::error(span, e)));
                 if *row_group_rows == 0 || *row_group_bytes == 0 {
@@ -222,7 +236,7 @@ impl Format {
                         span,
                         "compression here is for CSV and NDJSON: this format compresses its own parts",
                     )
-                    .help("write format: Parquet(compression: Zstd(3)) or format: Arrow(compression: Lz4)"),
+                    .help("write format: Parquet(compression: Zstd(3)), Orc(compression: Zstd(3)) or Arrow(compression: Lz4)"),
                 );
             }
             problems.take(compression.checked().map_err(|e| Problem::error(span, e)));
@@ -252,6 +266,9 @@ impl Format {
                 _ => {}
             }
         }
+        if let Format::Orc { .. } = self {
+            problems.0.extend(orc::type_problems(schema, span).0);
+        }
         if schema.fields().is_empty() {
             problems.push(
                 Problem::error(span, "there is no column to write")
@@ -263,7 +280,7 @@ impl Format {
 }
 
 /// Asks the writer itself, with one null.
-fn json_can_hold(field: &Arc<Field>) -> bool {
+pub fn json_can_hold(field: &Arc<Field>) -> bool {
     let nullable = Arc::new(Schema::new(vec![field.as_ref().clone().with_nullable(true)]));
     RecordBatch::try_new(nullable, vec![new_null_array(field.data_type(), 1)])
         .and_then(|batch| write_json_lines(&batch, true, &mut vec![]))
@@ -275,7 +292,7 @@ fn parquet_can_hold(field: &Arc<Field>) -> bool {
 }
 
 /// A level outside of what the compression knows.
-fn in_range(name: &str, level: i64, least: i64, most: i64) -> Result<(), String> {
+pub fn in_range(name: &str, level: i64, least: i64, most: i64) -> Result<(), String> {
     if (least..=most).contains(&level) {
         Ok(())
     } else {

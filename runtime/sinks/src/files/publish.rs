@@ -13,6 +13,7 @@
 //!
 //! Only files that a manifest names are ever removed or written over.
 
+use super::scatter::escape;
 use super::staging::{lock, sync, sync_all};
 use selvedge_node::{Commit, Error, Pending, Result};
 use serde::{Deserialize, Serialize};
@@ -47,6 +48,23 @@ pub struct Staged {
     /// Holds no row: wanted only if the data set would have no file at all.
     #[serde(default, skip_serializing_if = "std::ops::Not::not")]
     pub spare: bool,
+}
+
+impl Flushed {
+    /// As a commit reads it back.
+    pub fn pending(&self) -> Result<Pending> {
+        serde_json::to_string(self).map_err(|e| Error::bug(format!("listing what was flushed: {e}")))
+    }
+}
+
+/// `country=DE/7` → `country=DE/part-0-7.parquet`. A run that adds has its name in it, and so has a later epoch:
+/// no two commits may want the same name.
+pub fn final_name(prefix: &str, run: Option<&str>, epoch: u64, instance: usize, name: &str, extension: &str) -> String {
+    let (folder, number) = name.rsplit_once('/').map_or(("", name), |(f, n)| (f, n));
+    let run = run.map(|run| format!("{}-", escape(run))).unwrap_or_default();
+    let epoch = if epoch > 1 { format!("e{epoch}-") } else { String::new() };
+    let file = format!("{prefix}-{run}{epoch}{instance}-{number}.{extension}");
+    if folder.is_empty() { file } else { format!("{folder}/{file}") }
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
@@ -175,9 +193,13 @@ pub fn commit(target: &Path, replace: bool, node: &str, commit: &Commit, pending
     let mut manifest = Manifest::read(target)?.unwrap_or_default();
     finish(target, &mut manifest)?;
     if !manifest.commits.contains(&id) {
-        manifest.incoming = Some(decide(target, &manifest, replace, id, &flushed)?);
-        manifest.write(target)?;
-        finish(target, &mut manifest)?;
+        let incoming = decide(target, &manifest, replace, id, &flushed)?;
+        // A stream in which nothing happens does not write its manifest again and again.
+        if incoming.replace || !incoming.moves.is_empty() {
+            manifest.incoming = Some(incoming);
+            manifest.write(target)?;
+            finish(target, &mut manifest)?;
+        }
     }
     clear(target, &flushed);
     Ok(())
@@ -264,8 +286,7 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
         }
         manifest.files.extend(new);
         manifest.commits.push(incoming.commit);
-        let surplus = manifest.commits.len().saturating_sub(COMMITS);
-        manifest.commits.drain(..surplus);
+        forget_commits(&mut manifest.commits);
         manifest.write(target)?;
     }
     if !manifest.stale.is_empty() {
@@ -288,6 +309,17 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
         manifest.write(target)?;
     }
     Ok(())
+}
+
+/// Keeps what is remembered of commits small. The last one of a run and node goes last: it tells that a stream that replaces has
+/// done so, however often others have committed since.
+fn forget_commits(commits: &mut Vec<Id>) {
+    while commits.len() > COMMITS {
+        let again =
+            |at: usize| commits[at + 1..].iter().any(|c| c.run == commits[at].run && c.node == commits[at].node);
+        let oldest = (0..commits.len()).find(|&at| again(at)).unwrap_or(0);
+        commits.remove(oldest);
+    }
 }
 
 /// Removes staged files that nobody needs any more, and the folder if that was all. Best effort.

@@ -61,6 +61,12 @@ impl Scatter {
         self.folders.len()
     }
 
+    /// Starts again with none: numbers of partitions given so far mean nothing any more.
+    pub fn forget(&mut self) {
+        self.ids = HashMap::new();
+        self.folders = vec![];
+    }
+
     /// The folder of a partition, relative to the data set.
     pub fn folder(&self, partition: usize) -> &str {
         self.folders.get(partition).and_then(|f| f.as_deref().ok()).unwrap_or_default()

@@ -30,7 +30,7 @@ fn tree(folder: &Path) -> Vec<String> {
 }
 
 /// As [`tree`], without the manifest.
-fn data(folder: &Path) -> Vec<String> {
+pub(crate) fn data(folder: &Path) -> Vec<String> {
     tree(folder).into_iter().filter(|n| n != MANIFEST).collect()
 }
 
@@ -42,11 +42,11 @@ fn parquet(file: &Path) -> Vec<RecordBatch> {
     batches
 }
 
-fn text(file: &Path) -> String {
+pub(crate) fn text(file: &Path) -> String {
     fs::read_to_string(file).unwrap()
 }
 
-fn task(run: &str, instance: usize) -> Task {
+pub(crate) fn task(run: &str, instance: usize) -> Task {
     Task {
         run: run.into(),
         node: "node".into(),
@@ -60,24 +60,24 @@ fn task(run: &str, instance: usize) -> Task {
     }
 }
 
-fn sink(config: &str, base: &Path, rows: &str) -> Arc<dyn Sink> {
+pub(crate) fn sink(config: &str, base: &Path, rows: &str) -> Arc<dyn Sink> {
     let built = Case::<Files>::new(config).base(base).input(rows).build().unwrap_or_else(|p| panic!("{p}"));
     let Work::Sink(sink) = built.work else { panic!("a sink") };
     sink
 }
 
-fn flush(sink: &Arc<dyn Sink>, run: &str, instance: usize, rows: &str) -> Pending {
+pub(crate) fn flush(sink: &Arc<dyn Sink>, run: &str, instance: usize, rows: &str) -> Pending {
     let mut writer = sink.open(&task(run, instance)).unwrap();
     let mut out = Recorder::default();
     writer.write(0, table(rows), &mut out).unwrap();
     writer.flush(1, &mut out).unwrap()
 }
 
-fn commit(run: &str) -> Commit {
+pub(crate) fn commit(run: &str) -> Commit {
     Commit { run: run.into(), epoch: 1 }
 }
 
-const CSV: &str = r#"(path: "out", format: Csv)"#;
+pub(crate) const CSV: &str = r#"(path: "out", format: Csv)"#;
 
 #[test]
 fn formats_come_back() {

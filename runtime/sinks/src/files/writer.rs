@@ -1,8 +1,8 @@
 //! One instance of the sink: rows to open files, one for each partition, closed when they are full, old or too many.
 
 use super::encode::{Encode, Recipe};
-use super::publish::{Flushed, Staged};
-use super::scatter::{Piece, Scatter, Split, escape};
+use super::publish::{Flushed, Staged, final_name};
+use super::scatter::{Piece, Scatter, Split};
 use super::staging::{Staging, folder_name};
 use super::{Mode, Roll};
 use arrow::array::RecordBatch;
@@ -40,6 +40,10 @@ pub struct FilesWriter {
     /// Rows that wait while there are more partitions than files may be open.
     waiting: Waiting,
     closed: Vec<Staged>,
+    /// Bytes of the closed files.
+    closed_bytes: u64,
+    /// The file that tells the columns where no row came was made, or was not needed.
+    spared: bool,
     clock: u64,
     memory: Reservation,
     staging: Staging,
@@ -81,6 +85,8 @@ impl FilesWriter {
             open: HashMap::new(),
             waiting: Waiting::default(),
             closed: vec![],
+            closed_bytes: 0,
+            spared: false,
             clock: 0,
             memory: task.memory.reserve(),
             staging,
@@ -156,6 +162,7 @@ impl FilesWriter {
             .len();
         let number = open.number;
         let name = if open.folder.is_empty() { format!("{number}") } else { format!("{}/{number}", open.folder) };
+        self.closed_bytes += bytes;
         self.closed.push(Staged { staged: open.staged, name, rows: open.rows, bytes, spare: false });
         Ok(())
     }
@@ -178,15 +185,11 @@ impl FilesWriter {
         }
     }
 
-    /// `country=DE/7` → `country=DE/part-0-7.parquet`. A run that adds has its name in it, and so has a later epoch:
-    /// no two commits may want the same name.
-    fn final_name(&self, name: &str, epoch: u64) -> String {
-        let (folder, number) = name.rsplit_once('/').map_or(("", name), |(f, n)| (f, n));
-        let run = if self.job.mode == Mode::Append { format!("{}-", escape(&self.run)) } else { String::new() };
-        let epoch = if epoch > 1 { format!("e{epoch}-") } else { String::new() };
-        let extension = self.job.recipe.extension();
-        let file = format!("{}-{run}{epoch}{}-{number}.{extension}", self.job.prefix, self.instance);
-        if folder.is_empty() { file } else { format!("{folder}/{file}") }
+    /// Whether as many bytes wait for a commit as should wait at most.
+    fn is_full(&self) -> bool {
+        let open = || self.open.values().map(|o| o.file.bytes()).sum::<u64>();
+        let waiting = || self.closed_bytes + open() + self.waiting.bytes as u64;
+        self.job.roll.size.is_some_and(|size| waiting() >= size.0)
     }
 }
 
@@ -225,6 +228,9 @@ impl Writer for FilesWriter {
         }
         self.bound_memory()?;
         out.absorb("written", rows as u64);
+        if self.is_full() {
+            out.publish_soon();
+        }
         Ok(())
     }
 
@@ -235,21 +241,29 @@ impl Writer for FilesWriter {
         for (_, partition) in partitions {
             self.close(partition)?;
         }
+        // Partitions of an hour that has passed do not come again: without this, a stream would know ever more of them.
+        if let Some(scatter) = &mut self.scatter {
+            scatter.forget();
+        }
         // No row came here. If that is so everywhere, readers still want a file that tells the columns.
-        if self.closed.is_empty() && self.instance == 0 && self.scatter.is_none() {
+        if self.closed.is_empty() && self.instance == 0 && self.scatter.is_none() && !self.spared {
             self.make_open(0)?;
             self.close(0)?;
             if let Some(spare) = self.closed.last_mut() {
                 spare.spare = true;
             }
         }
+        self.spared = true;
         self.memory.resize(0);
         let mark = self.staging.flushed(epoch)?;
+        self.closed_bytes = 0;
         let mut files = std::mem::take(&mut self.closed);
+        // A run that adds has its name in the files' names.
+        let run = (self.job.mode == Mode::Append).then_some(self.run.as_str());
         for file in &mut files {
-            file.name = self.final_name(&file.name, epoch);
+            file.name =
+                final_name(&self.job.prefix, run, epoch, self.instance, &file.name, &self.job.recipe.extension());
         }
-        serde_json::to_string(&Flushed { staging: self.staging_name.clone(), mark, files })
-            .map_err(|e| Error::bug(format!("listing what was flushed: {e}")))
+        Flushed { staging: self.staging_name.clone(), mark, files }.pending()
     }
 }

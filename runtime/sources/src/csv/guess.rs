@@ -29,7 +29,7 @@ impl Guess {
 
 /// What all values of a column seen so far are.
 #[derive(Debug, Clone, Copy, PartialEq, Eq)]
-enum Shape {
+pub(super) enum Shape {
     Nothing,
     Whole,
     Number,
@@ -40,7 +40,7 @@ enum Shape {
 }
 
 impl Shape {
-    fn and(self, other: Shape) -> Shape {
+    pub(super) fn and(self, other: Shape) -> Shape {
         use Shape::*;
         match (self, other) {
             (Nothing, x) | (x, Nothing) => x,
@@ -51,7 +51,7 @@ impl Shape {
         }
     }
 
-    fn of(text: &str) -> Shape {
+    pub(super) fn of(text: &str) -> Shape {
         let digits = text.strip_prefix('-').unwrap_or(text);
         let code = digits.len() > 1 && digits.starts_with('0') && !digits[1..].starts_with('.');
         let bytes = text.as_bytes();
@@ -83,7 +83,7 @@ impl Shape {
         }
     }
 
-    fn guess(self) -> Guess {
+    pub(super) fn guess(self) -> Guess {
         let (ty, reading) = match self {
             Shape::Nothing | Shape::Text => return Guess::text(),
             Shape::Whole => (DataType::Int64, Reading::Whole),

@@ -1,6 +1,7 @@
 //! CSV: from options and headers to readers of files and their ranges.
 
 mod columns;
+pub mod crawl;
 mod dialect;
 mod guess;
 mod head;
@@ -88,7 +89,7 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
             if let Some((file, head)) = first.filter(|_| options.header) {
                 warnings.extend(head::doubtful(request, file, options, head, Some(declared)));
             }
-            declared.0.iter().map(|(name, ty)| declared_column(name, ty.arrow())).collect()
+            declared.0.iter().map(|(name, ty)| declared_column(name, ty.arrow(), request.exact)).collect()
         }
         (None, Some((file, head))) => {
             problems.take(check_same(request, (file, head), &heads));
@@ -157,8 +158,12 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
     Ok(Plan { output, source: Box::new(source), may_reject: true, notes: vec![], warnings })
 }
 
-fn declared_column(name: &str, ty: DataType) -> Known {
-    let reading = if ty == DataType::Utf8 { Reading::AsIs } else { Reading::Cast(ty.clone()) };
+fn declared_column(name: &str, ty: DataType, exact: bool) -> Known {
+    let reading = match ty {
+        DataType::Utf8 => Reading::AsIs,
+        DataType::Int64 if exact => Reading::Whole,
+        _ => Reading::Cast(ty.clone()),
+    };
     Known { name: name.to_string(), ty, reading }
 }
 

@@ -197,7 +197,7 @@ pub fn sample(request: &Request, options: &Options) -> Result<Sample> {
 
 /// A line with stand-ins for numbers that serde cannot hold, or not as they are: `1e999` is a number like any other, and a
 /// whole number of more digits than an Int64 has is text, so that none of them gets lost.
-fn tame(line: &[u8]) -> Cow<'_, [u8]> {
+pub(super) fn tame(line: &[u8]) -> Cow<'_, [u8]> {
     let mut tamed: Option<Vec<u8>> = None;
     let (mut at, mut copied) = (0, 0);
     let mut quoted = false;
@@ -238,13 +238,25 @@ fn tame(line: &[u8]) -> Cow<'_, [u8]> {
 }
 
 fn lines(request: &Request, file: &Found, options: &Options) -> Result<Vec<Vec<u8>>> {
+    let mut lines = vec![];
+    each_line(request, file, options.sample as u64, BYTES, &mut |line| lines.push(line.to_vec()))?;
+    Ok(lines)
+}
+
+/// Shows the first lines of a file, no more than about so many bytes of it.
+pub(super) fn each_line(
+    request: &Request,
+    file: &Found,
+    most: u64,
+    bytes: usize,
+    look: &mut dyn FnMut(&[u8]),
+) -> Result<()> {
     const BLOCK: usize = 64 << 10;
     let mut input = Input::whole(&file.path, &file.name, request.compression)?;
-    let mut lines = vec![];
     let mut text: Vec<u8> = vec![];
-    let mut read_in_all = 0;
+    let (mut shown, mut read_in_all, mut searched) = (0, 0, 0);
     let mut ended = false;
-    while !ended && lines.len() < options.sample && read_in_all < BYTES {
+    while !ended && shown < most && read_in_all < bytes {
         let filled = text.len();
         text.resize(filled + BLOCK, 0);
         let read = match input.read(&mut text[filled..]) {
@@ -257,20 +269,26 @@ fn lines(request: &Request, file: &Found, options: &Options) -> Result<Vec<Vec<u
         ended = read == 0;
         if read_in_all == 0 && text.starts_with(super::BOM) {
             text.drain(..super::BOM.len());
+            searched = 0;
         }
         read_in_all += read;
         let mut from = 0;
-        for feed in memchr::memchr_iter(b'\n', &text) {
-            lines.push(text[from..feed].to_vec());
+        while let Some(feed) = memchr::memchr(b'\n', &text[searched..]) {
+            let feed = searched + feed;
+            searched = feed + 1;
+            if shown < most {
+                look(&text[from..feed]);
+                shown += 1;
+            }
             from = feed + 1;
         }
         text.drain(..from);
+        searched = text.len();
     }
-    if ended {
-        lines.push(text);
+    if ended && shown < most {
+        look(&text);
     }
-    lines.truncate(options.sample);
-    Ok(lines)
+    Ok(())
 }
 
 #[cfg(test)]

@@ -1,5 +1,7 @@
 //! NDJSON: a JSON object on each line. Lines can be found anywhere in a file, so a large one is cut where lines start.
 
+mod choice;
+pub mod crawl;
 mod guess;
 mod late;
 mod reader;
@@ -14,8 +16,10 @@ use crate::paths::Found;
 use crate::request::{Plan, Request};
 use crate::typed::{OnError, Reading};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
+use choice::Choices;
 use late::Names;
-use reader::{NdjsonReader, Part};
+pub use reader::NdjsonReader;
+use reader::Part;
 use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
 use std::collections::HashSet;
 use std::sync::Arc;
@@ -42,12 +46,28 @@ pub struct Layout {
     strict: bool,
     /// The fields of the sample, where it alone made the schema: others are reported.
     expected: Option<Names>,
-    max_record: usize,
-    output: Output,
+    /// Where values of several types are told apart.
+    choices: Option<Choices>,
+    pub max_record: usize,
+    pub output: Output,
 }
 
 /// Finds the columns and plans the reading.
 pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, Problems> {
+    let (layout, notes) = layout(request, options)?;
+    let output = layout.output.clone();
+    let source = NdjsonSource {
+        files: request.files.to_vec(),
+        layout,
+        compression: request.compression,
+        // Row numbers are counted from the start of the file.
+        split_bytes: if request.row_number.is_none() { request.split_bytes } else { u64::MAX },
+    };
+    Ok(Plan { output, source: Box::new(source), may_reject: true, notes, warnings: vec![] })
+}
+
+/// Finds the columns: how lines become rows, and what is worth a note.
+pub fn layout(request: &Request, options: &Options) -> std::result::Result<(Arc<Layout>, Vec<String>), Problems> {
     let mut problems = Problems::default();
     let sample = guess::sample(request, options).map_err(|e| request.problem(e))?;
     let mut notes = vec![];
@@ -64,7 +84,9 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
                     Problem::error(ty.span, what).help("declare it as Utf8 and take it apart afterwards")
                 }));
             }
-            let column = |name: &str, ty: DataType| (name.to_string(), ty.clone(), reading(&ty));
+            let read_as =
+                |ty: &DataType| if request.exact && *ty == DataType::Int64 { Reading::Whole } else { reading(ty) };
+            let column = |name: &str, ty: DataType| (name.to_string(), ty.clone(), read_as(&ty));
             declared.0.iter().map(|(name, ty)| column(name, ty.arrow())).collect()
         }
         None => {
@@ -100,8 +122,10 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
         let (name, ty, reading) = &known[k];
         Field::new(name, if *reading == Reading::AsIs { ty.clone() } else { DataType::Utf8 }, true)
     };
+    let decoded = Schema::new(decoded.iter().map(field).collect::<Vec<_>>());
     let layout = Arc::new(Layout {
-        decoded: Arc::new(Schema::new(decoded.iter().map(field).collect::<Vec<_>>())),
+        choices: Choices::of(decoded.fields()),
+        decoded: Arc::new(decoded),
         readings: wanted.iter().map(|&k| known[k].2.clone()).collect(),
         wanted: if strict { wanted } else { (0..wanted.len()).collect() },
         on_error: request.on_error,
@@ -110,16 +134,9 @@ pub fn plan(request: &Request, options: &Options) -> std::result::Result<Plan, P
         expected: (request.schema.is_none() && request.columns.is_none() && !strict)
             .then(|| Names::of(schema.fields())),
         max_record: options.max_record,
-        output: output.clone(),
+        output,
     });
-    let source = NdjsonSource {
-        files: request.files.to_vec(),
-        layout,
-        compression: request.compression,
-        // Row numbers are counted from the start of the file.
-        split_bytes: if request.row_number.is_none() { request.split_bytes } else { u64::MAX },
-    };
-    Ok(Plan { output, source: Box::new(source), may_reject: true, notes, warnings: vec![] })
+    Ok((layout, notes))
 }
 
 /// Scalars are cast from their text, so that all casts are the same everywhere; nested values are decoded as they are.
@@ -131,6 +148,7 @@ fn reading(ty: &DataType) -> Reading {
 }
 
 fn check_readable(name: &str, ty: &DataType) -> std::result::Result<(), String> {
+    choice::readable(ty).map_err(|one| format!("column `{name}`: JSON has no {one} to choose"))?;
     let readable = match reading(ty) {
         Reading::AsIs => {
             reader::decoder(&Arc::new(Schema::new(vec![Field::new(name, ty.clone(), true)])), false, 1).is_ok()

@@ -63,6 +63,8 @@ pub struct NdjsonReader {
     lines: Vec<Line>,
     taken: usize,
     at_start: bool,
+    /// Lines of the file before this range, where they are known.
+    before: u64,
     ended: bool,
     failure: Option<Error>,
     overlong: Option<Overlong>,
@@ -88,6 +90,7 @@ impl NdjsonReader {
             name,
             at_start: part.as_ref().is_none_or(|part| part.range == 0),
             part,
+            before: 0,
             batch_rows: task.batch_rows.max(1),
             // Offsets of text have 31 bits, and one more line may be as long as any.
             batch_bytes: task.batch_bytes.clamp(1, 512 << 20),
@@ -106,6 +109,16 @@ impl NdjsonReader {
             line: 0,
             row: 0,
         }
+    }
+
+    /// For a range in the middle of a file, behind so many lines.
+    pub fn behind(self, lines: u64) -> NdjsonReader {
+        NdjsonReader { at_start: self.at_start && lines == 0, before: lines, ..self }
+    }
+
+    /// Lines found so far, blank and bad ones too.
+    pub fn lines(&self) -> u64 {
+        self.line
     }
 
     /// Reads a block and finds the lines in it.
@@ -187,7 +200,7 @@ impl NdjsonReader {
     fn place(&self, line: u64) -> Result<String> {
         let before = match &self.part {
             Some(part) => part.lines.before(part.range)?,
-            None => 0,
+            None => self.before,
         };
         Ok(format!("{}:{}", self.name, before + line + 1))
     }
@@ -209,6 +222,9 @@ impl NdjsonReader {
             let Line { from, to, .. } = self.lines[line];
             // With its line feed, where it has one: it ends a number.
             let text = &self.window[from..(to + 1).min(self.filled)];
+            let spelled = self.layout.choices.as_ref().map(|choices| choices.spell(text)).transpose();
+            let Ok(spelled) = spelled else { return Ok(line) };
+            let text = spelled.as_deref().unwrap_or(text);
             let whole = !too_deep(text)
                 && decoder.decode(text).is_ok_and(|read| read == text.len())
                 && !decoder.has_partial_record()
@@ -339,9 +355,14 @@ impl NdjsonReader {
         if too_deep(line) {
             return ("ndjson.syntax", format!("nested deeper than {DEPTH} levels"));
         }
+        let spelled = match self.layout.choices.as_ref().map(|choices| choices.spell(line)).transpose() {
+            Ok(spelled) => spelled,
+            Err(misfit) => return ("ndjson.type", misfit),
+        };
+        let text = spelled.as_deref().unwrap_or(line);
         let alone = |strict| -> std::result::Result<Option<RecordBatch>, ArrowError> {
             let mut decoder = decoder(&self.layout.decoded, strict, 2)?;
-            decoder.decode(line)?;
+            decoder.decode(text)?;
             decoder.flush()
         };
         match serde_json::from_slice::<Value>(line) {

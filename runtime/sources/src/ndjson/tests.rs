@@ -21,6 +21,7 @@ fn layout(max_record: usize) -> Arc<Layout> {
         on_error: OnError::Reject,
         strict: false,
         expected: None,
+        choices: None,
         max_record,
         output: Output::new(&schema, None, None).unwrap(),
     })

@@ -74,6 +74,7 @@ and `Distinct` are known by their 128-bit hashes, in memory, then on disk.";
         if table.is_empty() && config.max_rejects.is_none() && share.is_none() {
             return Ok(Built::map(schema, rules).may_reject(true));
         }
+        let at_the_end = !table.is_empty() || share.is_some();
         let (rules, table, input) = (Arc::new(rules), Arc::new(table), schema.clone());
         let make = move |task: &Task| {
             let states = table.iter().map(|rule| start(rule, &input, task)).collect::<Result<Vec<_>>>()?;
@@ -85,7 +86,14 @@ and `Distinct` are known by their 128-bit hashes, in memory, then on disk.";
                 budget: Budget { max: config.max_rejects, share, ..Budget::default() },
             })
         };
-        Ok(Built::transform(schema, Partitioning::Single, make).may_reject(true))
+        let built = Built::transform(schema, Partitioning::Single, make).may_reject(true);
+        Ok(match at_the_end {
+            true => built.waits_for_end(
+                "leave out the rules of the table and max_reject_share, which are judged at the end: rules of rows and max_rejects \
+                 are judged at once",
+            ),
+            false => built,
+        })
     }
 }
 

@@ -1,6 +1,7 @@
 //! Groups in memory: their keys, numbered in order of appearance, and DataFusion's accumulators over these numbers.
 
-use super::{Plan, Taken, batch_of};
+use super::split::Column;
+use super::{Taken, batch_of};
 use crate::aggregate::CompiledAggregate;
 use crate::expr::plain;
 use crate::problem::error;
@@ -14,7 +15,7 @@ use selvedge_state::{KeyIndex, Partitions, Piece, batch_bytes};
 use std::sync::Arc;
 
 /// The schema of partial results: keys, then the state of each aggregate.
-pub(super) fn stored(keys: &SchemaRef, aggregates: &[CompiledAggregate]) -> std::result::Result<SchemaRef, Problems> {
+pub(crate) fn stored(keys: &SchemaRef, aggregates: &[CompiledAggregate]) -> std::result::Result<SchemaRef, Problems> {
     let mut fields: Vec<Field> = keys.fields().iter().map(|f| (**f).clone()).collect();
     for (i, aggregate) in aggregates.iter().enumerate() {
         let states = aggregate.function().state_fields().map_err(|e| Problem::nowhere(error(&e).message))?;
@@ -25,7 +26,18 @@ pub(super) fn stored(keys: &SchemaRef, aggregates: &[CompiledAggregate]) -> std:
     Ok(Arc::new(Schema::new(fields)))
 }
 
-pub(super) struct Groups {
+/// What finished groups become.
+pub(crate) struct Results {
+    /// Key columns, what is known of a group besides, then the results of the aggregates.
+    pub merged: SchemaRef,
+    pub columns: Vec<Column>,
+    /// As `merged`, with `columns` for the aggregates.
+    pub output: SchemaRef,
+    /// What the ledger calls them.
+    pub made: &'static str,
+}
+
+pub(crate) struct Groups {
     index: KeyIndex,
     /// Key columns of the groups in the order of their numbers.
     keys: Vec<RecordBatch>,
@@ -38,7 +50,7 @@ pub(super) struct Groups {
 }
 
 impl Groups {
-    pub fn new(plan: &Plan) -> Result<Groups> {
+    pub fn new(aggregates: &[CompiledAggregate]) -> Result<Groups> {
         let accumulator = |a: &CompiledAggregate| -> Result<Box<dyn GroupsAccumulator>> {
             if let Some(many) = a.groups_accumulator()? {
                 return Ok(many);
@@ -51,8 +63,8 @@ impl Groups {
             index: KeyIndex::default(),
             keys: vec![],
             keys_bytes: 0,
-            accumulators: plan.aggregates.iter().map(accumulator).collect::<Result<_>>()?,
-            states: plan.aggregates.iter().map(states).collect::<Result<_>>()?,
+            accumulators: aggregates.iter().map(accumulator).collect::<Result<_>>()?,
+            states: aggregates.iter().map(states).collect::<Result<_>>()?,
             numbers: vec![],
             places: vec![],
         })
@@ -60,6 +72,11 @@ impl Groups {
 
     pub fn len(&self) -> usize {
         self.index.len()
+    }
+
+    /// The numbers of the groups that the rows taken last belong to.
+    pub fn numbers(&self) -> &[usize] {
+        &self.places
     }
 
     /// Bytes that the groups may take once `rows` more rows with these keys are in.
@@ -111,11 +128,11 @@ impl Groups {
         Ok(())
     }
 
-    /// Takes partial results.
-    pub fn merge(&mut self, plan: &Plan, keys: &RecordBatch, piece: &Piece) -> Result<()> {
+    /// Takes partial results: the columns of the keys, then the states.
+    pub fn merge(&mut self, keys: &RecordBatch, piece: &Piece) -> Result<()> {
         self.number(keys, &piece.hashes)?;
         let total = self.len();
-        let mut at = plan.keys.fields().len();
+        let mut at = keys.num_columns();
         for (accumulator, states) in self.accumulators.iter_mut().zip(&self.states) {
             let values = &piece.batch.columns()[at..at + states];
             accumulator.merge_batch(values, &self.places, total).map_err(|e| error(&e))?;
@@ -125,21 +142,30 @@ impl Groups {
     }
 
     /// Whether rows become partial results cheaply without being grouped: not where that takes an accumulator for each row.
-    pub fn can_convert(plan: &Plan) -> bool {
-        plan.aggregates.iter().all(|a| a.function().groups_accumulator_supported())
+    pub fn can_convert(aggregates: &[CompiledAggregate]) -> bool {
+        aggregates.iter().all(|a| a.function().groups_accumulator_supported())
     }
 
     /// Rows of the input as partial results, each a group of its own.
-    pub fn convert(&self, plan: &Plan, keys: &RecordBatch, taken: &[Taken]) -> Result<RecordBatch> {
+    pub fn convert(&self, stored: &SchemaRef, keys: &RecordBatch, taken: &[Taken]) -> Result<RecordBatch> {
         let mut columns = keys.columns().to_vec();
         for ((values, filter), accumulator) in taken.iter().zip(&self.accumulators) {
             columns.extend(accumulator.convert_to_state(values, filter.as_ref()).map_err(|e| error(&e))?);
         }
-        batch_of(&plan.stored, columns, keys.num_rows())
+        batch_of(stored, columns, keys.num_rows())
     }
 
     /// Gives all groups away as partial results.
-    pub fn drain_into(&mut self, plan: &Plan, partial: &mut Partitions) -> Result<()> {
+    pub fn drain_into(&mut self, stored: &SchemaRef, partial: &mut Partitions) -> Result<()> {
+        self.drain(stored, &mut |batch, hashes| partial.push(&batch, hashes))
+    }
+
+    /// Gives all groups away as partial results, with the hashes of their keys, in the order of their numbers.
+    pub fn drain(
+        &mut self,
+        stored: &SchemaRef,
+        give: &mut dyn FnMut(RecordBatch, &[u128]) -> Result<()>,
+    ) -> Result<()> {
         let total = self.len();
         if total == 0 {
             return Ok(());
@@ -154,7 +180,7 @@ impl Groups {
             let rows = keys.num_rows();
             let mut columns = keys.columns().to_vec();
             columns.extend(states.iter().map(|s| s.slice(at, rows)));
-            partial.push(&batch_of(&plan.stored, columns, rows)?, &self.index.keys()[at..at + rows])?;
+            give(batch_of(stored, columns, rows)?, &self.index.keys()[at..at + rows])?;
             at += rows;
         }
         self.clear();
@@ -168,12 +194,12 @@ impl Groups {
     }
 
     /// The one group of all rows is there even if no row is.
-    pub fn at_least_one(&mut self, plan: &Plan) -> Result<()> {
+    pub fn at_least_one(&mut self, keys: &SchemaRef, aggregates: &[CompiledAggregate]) -> Result<()> {
         if self.len() > 0 {
             return Ok(());
         }
-        self.number(&batch_of(&plan.keys, vec![], 1)?, &[0])?;
-        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(&plan.aggregates) {
+        self.number(&batch_of(keys, vec![], 1)?, &[0])?;
+        for (accumulator, aggregate) in self.accumulators.iter_mut().zip(aggregates) {
             // A row that does not count, rather than no row: accumulators note which groups they have seen a value for.
             let null: Vec<ArrayRef> = aggregate.args().iter().map(|a| new_null_array(a.data_type(), 1)).collect();
             let uncounted = BooleanArray::from(vec![false]);
@@ -182,42 +208,80 @@ impl Groups {
         Ok(())
     }
 
-    /// Sends the finished groups and forgets them.
-    pub fn send(&mut self, plan: &Plan, batch_rows: usize, out: &mut dyn Out) -> Result<()> {
-        let total = self.len();
-        if total == 0 {
+    /// Sends the first groups and forgets them. `besides`: a column for each thing known of a group besides its key.
+    pub fn send(
+        &mut self,
+        to: &Results,
+        first: usize,
+        besides: &[ArrayRef],
+        batch_rows: usize,
+        out: &mut dyn Out,
+    ) -> Result<()> {
+        if first == 0 {
             return Ok(());
         }
+        let emit = if first == self.len() { EmitTo::All } else { EmitTo::First(first) };
         let mut results: Vec<ArrayRef> = vec![];
         for accumulator in &mut self.accumulators {
-            let result = accumulator.evaluate(EmitTo::All).map_err(|e| error(&e))?;
+            let result = accumulator.evaluate(emit).map_err(|e| error(&e))?;
             let wanted = plain(result.data_type());
             results.push(if *result.data_type() == wanted { result } else { cast(&result, &wanted)? });
         }
-        check_lengths(&results, total)?;
-        out.create("groups", total as u64);
-        let mut keys = std::mem::take(&mut self.keys).into_iter().peekable();
-        self.clear();
+        check_lengths(&results, first)?;
+        out.create(to.made, first as u64);
+        let mut keys = self.forget(first)?.into_iter().peekable();
         let mut at = 0;
-        while let Some(first) = keys.next() {
-            let mut some = vec![first];
+        while let Some(one) = keys.next() {
+            let mut some = vec![one];
             let mut rows = some[0].num_rows();
             while let Some(next) = keys.next_if(|k| rows + k.num_rows() <= batch_rows) {
                 rows += next.num_rows();
                 some.push(next);
             }
-            let keys = if some.len() == 1 { some.remove(0) } else { concat_batches(&plan.keys, &some)? };
-            let mut columns = keys.columns().to_vec();
+            let keys = if some.len() == 1 { some.remove(0) } else { concat_batches(&some[0].schema(), &some)? };
+            let mut known = keys.columns().to_vec();
+            known.extend(besides.iter().map(|b| b.slice(at, rows)));
+            let mut columns = known.clone();
             columns.extend(results.iter().map(|r| r.slice(at, rows)));
             at += rows;
-            let merged = batch_of(&plan.merged, columns, rows)?;
-            let mut columns = keys.columns().to_vec();
-            for column in &plan.columns {
-                columns.push(column.value.evaluate(&merged)?);
+            let merged = batch_of(&to.merged, columns, rows)?;
+            for column in &to.columns {
+                known.push(column.value.evaluate(&merged)?);
             }
-            out.send(0, batch_of(&plan.output, columns, rows)?)?;
+            out.send(0, batch_of(&to.output, known, rows)?)?;
         }
         Ok(())
+    }
+
+    /// Numbers the groups anew from the first that stays; the keys of those that went come back.
+    fn forget(&mut self, first: usize) -> Result<Vec<RecordBatch>> {
+        let stay = self.index.keys()[first..].to_vec();
+        let mut keys = std::mem::take(&mut self.keys);
+        self.clear();
+        if stay.is_empty() {
+            return Ok(keys);
+        }
+        self.numbers.clear();
+        self.index.number_all(&stay, &mut self.numbers)?;
+        let mut rest = first;
+        let whole = keys
+            .iter()
+            .take_while(|k| {
+                rest >= k.num_rows() && {
+                    rest -= k.num_rows();
+                    true
+                }
+            })
+            .count();
+        let mut later = keys.split_off(whole);
+        if rest > 0 {
+            let split = later.remove(0);
+            later.insert(0, split.slice(rest, split.num_rows() - rest));
+            keys.push(split.slice(0, rest));
+        }
+        self.keys_bytes = later.iter().map(batch_bytes).sum();
+        self.keys = later;
+        Ok(keys)
     }
 }
 

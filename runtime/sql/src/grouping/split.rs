@@ -16,13 +16,13 @@ use std::ops::ControlFlow;
 use std::sync::Arc;
 
 /// A result column.
-pub(super) struct Column {
+pub(crate) struct Column {
     pub field: Field,
     /// Over the columns of `by` and the results of the aggregates.
     pub value: Compiled,
 }
 
-pub(super) struct Planned {
+pub(crate) struct Planned {
     pub aggregates: Vec<CompiledAggregate>,
     /// The columns of `by`, then one for each aggregate.
     pub merged: SchemaRef,
@@ -30,7 +30,7 @@ pub(super) struct Planned {
 }
 
 /// Plans all result columns. An aggregate that stands in several of them is kept once.
-pub(super) fn split(
+pub(crate) fn split(
     schema: &SchemaRef,
     keys: &SchemaRef,
     columns: &[(Name, Spanned<String>)],

@@ -143,9 +143,9 @@ impl Loader {
             run(&format!("ALTER TABLE {table} ADD COLUMN {}", column.declaration()))?;
         }
         // A later epoch of the same run adds to what its first one has put in place of the old.
-        let sql = "SELECT count(*) FROM main._selvedge_commits WHERE run = ?1 AND node = ?2";
-        let earlier: u64 = connection.query_row(sql, (&commit.run, &self.load.node), |r| r.get(0)).map_err(failed)?;
-        if self.load.change == Change::Replace && earlier == 0 && !made {
+        let sql = "SELECT EXISTS (SELECT 1 FROM main._selvedge_commits WHERE run = ?1 AND node = ?2)";
+        let later: bool = connection.query_row(sql, (&commit.run, &self.load.node), |r| r.get(0)).map_err(failed)?;
+        if self.load.change == Change::Replace && !later && !made {
             run(&format!("DELETE FROM {table}"))?;
         }
         let mut total = 0;

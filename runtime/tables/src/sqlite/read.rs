@@ -7,15 +7,16 @@ use super::position::{Position, Progress};
 use super::{Sqlite, quoted, raw};
 use crate::driver::{Relation, Select};
 use arrow::array::{
-    ArrayRef, BinaryBuilder, BooleanArray, BooleanBuilder, Date32Builder, Decimal128Builder, Float64Builder,
-    Int64Builder, RecordBatch, RecordBatchOptions, StringBuilder,
+    ArrayRef, BinaryBuilder, BooleanArray, BooleanBufferBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
+    Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringBuilder, StructArray,
 };
+use arrow::buffer::NullBuffer;
 use arrow::compute::kernels::cast_utils::{Parser, parse_decimal, string_to_datetime};
 use arrow::compute::{cast, filter_record_batch};
-use arrow::datatypes::{DataType, Date32Type, Decimal128Type, SchemaRef, TimeUnit};
+use arrow::datatypes::{DataType, Date32Type, Decimal128Type, FieldRef, SchemaRef, TimeUnit};
 use chrono::Utc;
 use rusqlite::ErrorCode;
-use selvedge_node::{Error, Next, Out, Reader, Rejection, Result, Task};
+use selvedge_node::{Error, Next, Out, Reader, Rejection, Result, Task, choice_fields};
 use std::fmt::Write;
 use std::sync::Arc;
 
@@ -188,13 +189,29 @@ impl Reader for TableReader {
 /// A column being built. Integers and timestamps of all widths are built as 64 bits and narrowed by a kernel.
 enum Column {
     Boolean(BooleanBuilder),
-    Integer { values: Int64Builder, least: i64, most: i64 },
+    Integer {
+        values: Int64Builder,
+        least: i64,
+        most: i64,
+    },
     Float(Float64Builder),
-    Decimal { values: Decimal128Builder, precision: u8, scale: i8 },
+    Decimal {
+        values: Decimal128Builder,
+        precision: u8,
+        scale: i8,
+    },
     Text(StringBuilder, String),
     Bytes(BinaryBuilder),
     Date(Date32Builder),
-    Time { values: Int64Builder, unit: TimeUnit },
+    Time {
+        values: Int64Builder,
+        unit: TimeUnit,
+    },
+    /// One column for each type; each cell is in the first that takes cells of its class, and null in the others.
+    Choice {
+        types: Vec<(FieldRef, Column)>,
+        valid: BooleanBufferBuilder,
+    },
 }
 
 impl Column {
@@ -220,6 +237,11 @@ impl Column {
             DataType::Binary => Column::Bytes(BinaryBuilder::new()),
             DataType::Date32 => Column::Date(Date32Builder::new()),
             DataType::Timestamp(unit, _) => Column::Time { values: Int64Builder::new(), unit: *unit },
+            other if let Some(fields) = choice_fields(other) => {
+                let types =
+                    fields.iter().map(|f| Ok((f.clone(), Column::of(f.data_type())?))).collect::<Result<_>>()?;
+                Column::Choice { types, valid: BooleanBufferBuilder::new(0) }
+            }
             other => return Err(Error::bug(format!("a table column cannot be read as {other}"))),
         })
     }
@@ -305,6 +327,29 @@ impl Column {
                 values.append_option(value);
                 fits(cell, value.is_some(), 8)
             }
+            Column::Choice { types, valid } => {
+                let mut size = None;
+                for (_, column) in types.iter_mut() {
+                    let taken = size.is_none() && column.takes(cell);
+                    let added = column.add(if taken { cell } else { Cell::Null });
+                    if taken {
+                        size = added;
+                    }
+                }
+                valid.append(size.is_some());
+                fits(cell, size.is_some(), size.unwrap_or(1))
+            }
+        }
+    }
+
+    /// Whether cells of this class are what the column is for.
+    fn takes(&self, cell: Cell) -> bool {
+        match cell {
+            Cell::Null => false,
+            Cell::Int(_) => matches!(self, Column::Boolean(_) | Column::Integer { .. } | Column::Decimal { .. }),
+            Cell::Real(_) => matches!(self, Column::Float(_) | Column::Decimal { .. }),
+            Cell::Text(_) => matches!(self, Column::Text(..) | Column::Date(_) | Column::Time { .. }),
+            Cell::Blob(_) => matches!(self, Column::Bytes(_)),
         }
     }
 
@@ -317,6 +362,11 @@ impl Column {
             Column::Text(values, _) => Arc::new(values.finish()),
             Column::Bytes(values) => Arc::new(values.finish()),
             Column::Date(values) => Arc::new(values.finish()),
+            Column::Choice { types, valid } => {
+                let columns = types.iter_mut().map(|(f, c)| c.finish(f.data_type())).collect::<Result<Vec<_>>>()?;
+                let fields = types.iter().map(|(f, _)| f.clone()).collect();
+                Arc::new(StructArray::try_new(fields, columns, Some(NullBuffer::new(valid.finish())))?)
+            }
         };
         if array.data_type() == ty { Ok(array) } else { Ok(cast(&array, ty)?) }
     }

@@ -12,36 +12,36 @@ use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-fn warehouse(dir: &Path, config: &str) -> Case<Warehouse> {
+pub(super) fn warehouse(dir: &Path, config: &str) -> Case<Warehouse> {
     let config = format!("(connection: \"db\", table: \"t\", {config})");
     Case::new(&config).base(dir).connection("db", "Sqlite", "(path: \"w.db\")")
 }
 
-fn stored(dir: &Path) -> Done {
+pub(super) fn stored(dir: &Path) -> Done {
     let case = Case::<Table>::new("(connection: \"db\", table: \"t\")").base(dir);
     case.connection("db", "Sqlite", "(path: \"w.db\")").run()
 }
 
-fn database(dir: &Path) -> Connection {
+pub(super) fn database(dir: &Path) -> Connection {
     Connection::open(dir.join("w.db")).unwrap()
 }
 
 /// Files beside the database.
-fn litter(dir: &Path) -> Vec<String> {
+pub(super) fn litter(dir: &Path) -> Vec<String> {
     let names = fs::read_dir(dir).unwrap().map(|e| e.unwrap().file_name().into_string().unwrap());
     let mut names: Vec<String> = names.filter(|n| n != "w.db").collect();
     names.sort();
     names
 }
 
-fn sink(case: &Case<Warehouse>) -> Arc<dyn Sink> {
+pub(super) fn sink(case: &Case<Warehouse>) -> Arc<dyn Sink> {
     match case.build().unwrap_or_else(|p| panic!("{p}")).work {
         Work::Sink(sink) => sink,
         _ => panic!("a sink"),
     }
 }
 
-fn task(run: &str) -> Task {
+pub(super) fn task(run: &str) -> Task {
     Task {
         run: run.into(),
         node: "n".into(),

@@ -6,6 +6,9 @@ mod similar;
 mod stop_words;
 #[cfg(test)]
 mod tests;
+mod tf_idf;
+#[cfg(test)]
+mod tf_idf_tests;
 mod tokens;
 mod yake;
 
@@ -27,7 +30,7 @@ pub(crate) struct KeywordExtract;
 pub(crate) struct Config {
     /// The column to read: text.
     column: Column,
-    /// How keywords are found: `Yake(n: 2)`, `Rake`.
+    /// How keywords are found: `Yake(n: 2)`, `Rake`, `TfIdf`.
     #[serde(default)]
     algorithm: Algorithm,
     /// The most keywords of a text: 1 to 1000.
@@ -74,6 +77,15 @@ enum Algorithm {
         #[serde(default)]
         metric: rake::Metric,
     },
+    /// Words that are frequent in a text and rare in the texts before it; a high score is good.
+    TfIdf {
+        /// The most words of a keyword: 1 to 5.
+        #[serde(default = "one")]
+        n: Spanned<usize>,
+        /// The most keywords whose texts are counted: 1000 to 10000000.
+        #[serde(default = "hundred_thousand")]
+        terms: Spanned<usize>,
+    },
 }
 
 impl Default for Algorithm {
@@ -104,6 +116,10 @@ fn five() -> Spanned<usize> {
     Spanned::new(5, Span::default())
 }
 
+fn hundred_thousand() -> Spanned<usize> {
+    Spanned::new(100_000, Span::default())
+}
+
 fn much() -> Spanned<f64> {
     Spanned::new(0.9, Span::default())
 }
@@ -114,9 +130,9 @@ const CHUNK: usize = 16_384;
 impl Kind for KeywordExtract {
     const NAME: &'static str = "KeywordExtract";
     const ROLE: Role = Role::Transform;
-    const ABOUT: &'static str = "finds the keywords of a text column, row by row";
+    const ABOUT: &'static str = "finds the keywords of a text column, text by text";
     const DOCS: &'static str = "\
-Each text is looked at by itself: nothing is trained, and rows do not influence each other.
+With `Yake` and `Rake` each text is looked at by itself: nothing is trained, and rows do not influence each other.
 
 `Yake` (Campos et al., *YAKE! Keyword extraction from single documents using multiple local features*, 2020) scores words by their
 case, place, frequency, spread and neighbours; **a low score is good**. Keywords are told as they are first written. The order is
@@ -126,6 +142,15 @@ of Python's `difflib`, in details that rarely matter. A word of more than 256 by
 `Rake` (Rose et al., *Automatic keyword extraction from individual documents*, 2010) takes the phrases between stop words and marks,
 in lower case; **a high score is good**, and equal scores are in the order of the alphabet. Scores are those of the Python package
 `rake-nltk`, but marks beyond ASCII part phrases too, and an apostrophe inside a word is `'`.
+
+`TfIdf` (Spärck Jones, *A statistical interpretation of term specificity*, 1972) counts in how many of the texts so far, this one included,
+a keyword is: `df` of `N`. It counts `tf · (ln((1 + N) / (1 + df)) + 1)` for each time `tf` in the text, divided by the Euclidean norm of all of
+the text's: the smoothed and normalised form of scikit-learn's `TfidfTransformer`. **A high score is good**, from 0 to 1; equal ones are in
+the order of the alphabet. Keywords are all runs of up to `n` words without a stop word or mark between them, as for `Rake`, of two letters or more.
+Scores depend on the order of the texts: one instance sees them all, in the order of the source, and all that is before it runs on one
+thread. Every run begins with no texts. At most `terms` keywords are counted, and fewer where the run's memory does not suffice: then the rarest
+quarter is forgotten (lossy counting; Manku and Motwani, *Approximate frequency counts over data streams*, 2002), so that `df` can be too small,
+for no keyword by more than the largest one forgotten; the report counts them as `terms forgotten`. A null is no text.
 
 Stop words are those of stopwords-iso (MIT licence), of its English ones those of the SMART system: `ar`, `bg`, `cs`, `da`, `de`, `el`, `en`, `es`,
 `fi`, `fr`, `hu`, `it`, `nl`, `no`, `pl`, `pt`, `ro`, `ru`, `sv`, `tr`, `uk`. For another language give `stop_words`.
@@ -153,6 +178,11 @@ With `output: List` a null text has a null list, and a text without keywords an 
             Algorithm::Rake { n, metric } => {
                 Method::Rake(rake::Settings { words: within("n", n, 1..=100, &mut problems), metric: *metric, top })
             }
+            Algorithm::TfIdf { n, terms } => Method::TfIdf(tf_idf::Settings {
+                words: within("n", n, 1..=5, &mut problems),
+                terms: within("terms", terms, 1_000..=10_000_000, &mut problems),
+                top,
+            }),
         };
         let stop = problems.take(stop_words(&config)).unwrap_or_default();
         let output = problems.take(output(schema, &config)).unwrap_or_else(|| schema.clone());
@@ -165,7 +195,11 @@ With `output: List` a null text has a null list, and a text without keywords an 
             null: format!("null in {}", config.column),
             none: format!("no keywords in {}", config.column),
         };
-        problems.or(Built::map(output, work))
+        let Method::TfIdf(settings) = work.method else { return problems.or(Built::map(output, work)) };
+        let work = Arc::new(work);
+        problems.or(Built::transform(output, Partitioning::InOrder, move |task| {
+            Ok(Running { texts: work.clone(), seen: tf_idf::Seen::new(settings, task.memory.reserve()) })
+        }))
     }
 }
 
@@ -228,6 +262,7 @@ fn output(schema: &Schema, config: &Config) -> std::result::Result<SchemaRef, Pr
 enum Method {
     Yake(yake::Settings),
     Rake(rake::Settings),
+    TfIdf(tf_idf::Settings),
 }
 
 struct Texts {
@@ -261,20 +296,47 @@ impl Keywords {
 
 impl Map for Texts {
     fn map(&self, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let mut yake = yake::Text::default();
+        self.extract(batch, out, &mut |text, found| match &self.method {
+            Method::Yake(settings) => yake.extract(text, &self.stop, settings, found),
+            Method::Rake(settings) => rake::extract(text, &self.stop, settings, found),
+            // Has a state: see `Running`.
+            Method::TfIdf(_) => {}
+        })
+    }
+}
+
+/// The one instance that knows what all texts so far have said.
+struct Running {
+    texts: Arc<Texts>,
+    seen: tf_idf::Seen,
+}
+
+impl Transform for Running {
+    fn process(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let before = self.seen.forgotten;
+        self.texts.extract(batch, out, &mut |text, found| self.seen.extract(text, &self.texts.stop, found))?;
+        if self.seen.forgotten > before {
+            out.count("terms forgotten", self.seen.forgotten - before);
+        }
+        Ok(())
+    }
+}
+
+impl Texts {
+    /// Sends the rows with what `find` adds for each text.
+    fn extract(&self, batch: RecordBatch, out: &mut dyn Out, find: &mut dyn FnMut(&str, &mut Keywords)) -> Result<()> {
         let texts = cast(batch.column(self.column), &DataType::LargeUtf8)?;
         let texts = texts.as_string::<i64>();
         let mut found = Keywords::default();
-        let mut text_state = yake::Text::default();
         let mut counts = Vec::with_capacity(texts.len());
         for (row, text) in texts.iter().enumerate() {
             if row % 256 == 255 && out.stopping() {
                 return Err(Error::stopped());
             }
             let before = found.scores.len();
-            match (&self.method, text) {
-                (_, None) => {}
-                (Method::Yake(settings), Some(text)) => text_state.extract(text, &self.stop, settings, &mut found),
-                (Method::Rake(settings), Some(text)) => rake::extract(text, &self.stop, settings, &mut found),
+            if let Some(text) = text {
+                find(text, &mut found);
             }
             counts.push(found.scores.len() - before);
         }
@@ -290,9 +352,7 @@ impl Map for Texts {
         columns.push(Arc::new(list));
         out.send(0, RecordBatch::try_new(self.output.clone(), columns)?)
     }
-}
 
-impl Texts {
     fn send_rows(
         &self,
         batch: &RecordBatch,

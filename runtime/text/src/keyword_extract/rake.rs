@@ -34,8 +34,7 @@ static INNER_APOSTROPHE: LazyLock<Regex> =
 
 /// Adds the keywords of `text`, the best one first.
 pub(super) fn extract(text: &str, stop: &HashSet<String>, settings: &Settings, to: &mut Keywords) {
-    let text = text.to_lowercase();
-    let text = INNER_APOSTROPHE.replace_all(&text, "'");
+    let text = normal(text);
     let phrases = phrases(&text, stop, settings.words);
     // Frequency and degree of each word.
     let mut words: HashMap<&str, (f64, f64)> = HashMap::new();
@@ -62,8 +61,13 @@ pub(super) fn extract(text: &str, stop: &HashSet<String>, settings: &Settings, t
     }
 }
 
+/// In lower case, with one kind of apostrophe.
+pub(super) fn normal(text: &str) -> String {
+    INNER_APOSTROPHE.replace_all(&text.to_lowercase(), "'").into_owned()
+}
+
 /// Runs of words without a stop word or mark between them, of at most `longest` words.
-fn phrases<'a>(text: &'a str, stop: &HashSet<String>, longest: usize) -> Vec<Vec<&'a str>> {
+pub(super) fn phrases<'a>(text: &'a str, stop: &HashSet<String>, longest: usize) -> Vec<Vec<&'a str>> {
     let (mut all, mut phrase) = (vec![], vec![]);
     let mut end = |phrase: &mut Vec<&'a str>| {
         let phrase = std::mem::take(phrase);

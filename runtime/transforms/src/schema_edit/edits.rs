@@ -61,6 +61,20 @@ pub(crate) enum Edit {
         #[serde(default)]
         on_error: Option<OnError>,
     },
+    /// Makes one type of a choice, or several columns: `ResolveChoice("price", Cast(Float64))`. The column may be a path into
+    /// structs and the items of lists: `ResolveChoice("items[].price", Project(Int64), on_error: Reject)`.
+    ResolveChoice {
+        column: Column,
+        how: Spanned<Resolve>,
+        #[serde(default)]
+        on_error: Option<OnError>,
+    },
+    /// As `ResolveChoice`, for all choices wherever they are: `ResolveChoices(MatchCatalog("schemas/orders.ron"))`.
+    ResolveChoices {
+        how: Spanned<Resolve>,
+        #[serde(default)]
+        on_error: Option<OnError>,
+    },
     /// A new last column that holds one value: `Add("feed", "iri")`, `Add("rate", 1, Decimal(4, 2))`. The texts `"now()"` and
     /// `"today()"` are the time (in UTC) and the day when the run came to its first row.
     Add {
@@ -116,6 +130,21 @@ pub(crate) enum Edit {
         #[serde(default)]
         on_error: Option<OnError>,
     },
+}
+
+/// What becomes of a choice.
+#[derive(Debug, Clone, Deserialize, JsonSchema)]
+pub(crate) enum Resolve {
+    /// All values are cast to this type.
+    Cast(Type),
+    /// A column for each type: `price` becomes `price_int64` and `price_utf8`.
+    MakeCols,
+    /// A struct with a field for each type; which is what a choice is, so that nothing is done.
+    MakeStruct,
+    /// As `Cast`, to one of the types of the choice.
+    Project(Type),
+    /// As `Cast`, to the type that this schema file has; the path is relative to the graph.
+    MatchCatalog(String),
 }
 
 fn underscore() -> String {

@@ -12,21 +12,25 @@ use crate::one_or_many::OneOrMany;
 use arrow::datatypes::{DataType, Field, FieldRef, Schema, TimeUnit};
 use selvedge_node::{Column, Fields, Problem, Problems, Span, Spanned, Type};
 use std::collections::HashSet;
+use std::path::Path;
 use std::sync::Arc;
 
-pub(super) struct Planner {
+pub(super) struct Planner<'a> {
+    /// Where relative paths start.
+    pub base: &'a Path,
     /// The columns as the edits so far have left them.
     pub fields: Columns,
     pub ops: Vec<Op>,
     pub problems: Problems,
     /// Names that would be there if the edits before were right.
     ghosts: HashSet<String>,
-    on_error: OnError,
+    pub on_error: OnError,
 }
 
-impl Planner {
-    pub fn plan(schema: &Schema, config: Config) -> Planner {
+impl Planner<'_> {
+    pub fn plan<'a>(schema: &Schema, config: Config, base: &'a Path) -> Planner<'a> {
         let mut planner = Planner {
+            base,
             fields: Columns::new(schema.fields().to_vec()),
             ops: vec![],
             problems: Problems::default(),
@@ -82,6 +86,8 @@ impl Planner {
                     self.cast(&column, &to, on_error);
                 }
             }
+            Edit::ResolveChoice { column, how, on_error } => self.resolve_one(&column, &how, on_error),
+            Edit::ResolveChoices { how, on_error } => self.resolve_all(&how, on_error),
             Edit::Add { column, value, to } => self.add(column, value, to),
             Edit::Default { column, value } => self.default(&column, &value),
             Edit::Flatten { column, separator, prefix } => self.flatten(&column, &separator, prefix),
@@ -108,7 +114,7 @@ impl Planner {
     }
 
     /// Index of a column; a wrong name is reported, unless an earlier problem is to blame.
-    fn find(&mut self, name: &Column) -> Option<usize> {
+    pub fn find(&mut self, name: &Column) -> Option<usize> {
         match self.fields.find(name) {
             Err(_) if self.ghosts.contains(&name.value) => None,
             found => self.problems.take(found),
@@ -145,7 +151,7 @@ impl Planner {
     }
 
     /// The type, unless it cannot be.
-    fn ty(&mut self, ty: &Spanned<Type>) -> Option<DataType> {
+    pub fn ty(&mut self, ty: &Spanned<Type>) -> Option<DataType> {
         let checked = Fields(vec![(Spanned::default(), ty.clone())]).problems();
         self.problems.take(checked.or(ty.arrow()))
     }
@@ -189,6 +195,7 @@ impl Planner {
         if !selvedge_cast::supported(from, &ty) {
             let problem = Problem::error(to.span, format!("column `{column}` cannot be cast from {from} to {ty}"));
             let help = match from {
+                choice if selvedge_node::choice_fields(choice).is_some() => "it is a choice: ResolveChoice(…)",
                 DataType::Struct(_) => "take it apart first: Flatten(…)",
                 t if t.is_nested() => "take it apart first with Explode",
                 t if t.is_numeric() && matches!(ty, DataType::Date32) => {

@@ -1,5 +1,6 @@
 //! The edits at work on a batch: columns that no edit touches are shared, not copied.
 
+use super::choice::Resolver;
 use super::dates::DateParser;
 use super::edits::OnError;
 use super::numbers::NumberParser;
@@ -8,6 +9,7 @@ use crate::fill::Fill;
 use crate::literal::repeat;
 use arrow::array::cast::AsArray;
 use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch, RecordBatchOptions, Scalar};
+use arrow::buffer::BooleanBuffer;
 use arrow::compute::kernels::zip::zip;
 use arrow::compute::{is_null, nullif};
 use arrow::datatypes::{DataType, SchemaRef};
@@ -19,6 +21,8 @@ pub(super) enum Op {
     /// The columns with these indices, in this order.
     Pick(Vec<usize>),
     Convert(usize, Convert),
+    /// A choice, in the column or within it, becomes one type or several columns.
+    Resolve(usize, Resolver),
     /// A new last column.
     Add(Fill),
     /// A value where a column is null.
@@ -65,6 +69,34 @@ impl Convert {
     }
 }
 
+/// Values that could not be read.
+struct Bad<'a> {
+    rows: BooleanBuffer,
+    /// The column before.
+    source: ArrayRef,
+    says: &'a Says,
+    altered: &'a str,
+}
+
+impl<'a> Bad<'a> {
+    /// They are null now: told, or a failure of their rows, or of the run.
+    fn told(self, on_error: OnError, batch: &RecordBatch, out: &mut dyn Out) -> Result<Option<Failure<'a>>> {
+        let Bad { rows, source, says, altered } = self;
+        match on_error {
+            OnError::Null => {
+                out.altered_where(altered, batch, &BooleanArray::new(rows, None));
+                Ok(None)
+            }
+            OnError::Reject => Ok(Some(Failure { code: "cast", source, rows, says })),
+            OnError::Fail => {
+                let first = rows.set_indices().next().unwrap_or_default();
+                Err(Error::data(says.about(&source, first))
+                    .help("on_error: Reject sends such rows to `errors`, on_error: Null makes the value null"))
+            }
+        }
+    }
+}
+
 pub(super) struct Edits {
     pub ops: Vec<Op>,
     pub output: SchemaRef,
@@ -82,21 +114,18 @@ impl Map for Edits {
                     let Cast { values, failed } = convert.run(&columns[*at])?;
                     let source = std::mem::replace(&mut columns[*at], values);
                     let Some(failed) = failed else { continue };
-                    match convert.on_error {
-                        OnError::Null => out.altered_where(&convert.altered, &batch, &failed),
-                        OnError::Reject => failures.push(Failure {
-                            code: "cast",
-                            source,
-                            rows: failed.values().clone(),
-                            says: &convert.says,
-                        }),
-                        OnError::Fail => {
-                            let first = failed.values().set_indices().next().unwrap_or_default();
-                            return Err(Error::data(convert.says.about(&source, first)).help(
-                                "on_error: Reject sends such rows to `errors`, on_error: Null makes the value null",
-                            ));
-                        }
-                    }
+                    let bad =
+                        Bad { rows: failed.values().clone(), source, says: &convert.says, altered: &convert.altered };
+                    failures.extend(bad.told(convert.on_error, &batch, out)?);
+                }
+                Op::Resolve(at, resolver) => {
+                    let source = columns[*at].clone();
+                    let (parts, failed) = resolver.run(&source)?;
+                    columns.splice(*at..=*at, parts.into_iter().map(|(_, part)| part));
+                    let Some(rows) = failed else { continue };
+                    let source = resolver.source(&source)?;
+                    let bad = Bad { rows, source, says: &resolver.says, altered: &resolver.altered };
+                    failures.extend(bad.told(resolver.on_error, &batch, out)?);
                 }
                 Op::Add(fill) => columns.push(repeat(&fill.one()?, rows)?),
                 Op::Default(at, fill) => {

@@ -1,0 +1,177 @@
+//! Reads ORC files with orc-rust, which is kept from panics, circles and lengths that a broken file may lead it to.
+
+use crate::tail::{self, Wrong};
+use arrow::array::RecordBatch;
+use arrow::datatypes::{Field, Schema, TimeUnit};
+use arrow::error::ArrowError;
+use bytes::Bytes;
+use orc_rust::error::OrcError;
+use orc_rust::projection::ProjectionMask;
+use orc_rust::reader::ChunkReader;
+use orc_rust::reader::metadata::{FileMetadata, read_metadata};
+use orc_rust::{ArrowReader, ArrowReaderBuilder, ArrowSchemaOptions, TimestampPrecision};
+use selvedge_node::{Error, Result};
+use std::collections::HashMap;
+use std::fs::File;
+use std::io::{self, Cursor, ErrorKind};
+use std::ops::Range;
+use std::os::unix::fs::FileExt;
+use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::sync::Arc;
+
+/// What the end of a file tells: its columns and its stripes.
+#[derive(Clone)]
+pub struct OrcFile {
+    /// As errors name the file.
+    name: String,
+    metadata: Arc<FileMetadata>,
+}
+
+impl OrcFile {
+    pub fn open(file: File, name: &str) -> Result<OrcFile> {
+        let mut bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
+        match tail::check(bytes.length, |at, length| bytes.part(at, length)) {
+            Ok(()) => {}
+            Err(Wrong::World(e)) => return Err(read_error(name, &e)),
+            Err(Wrong::Broken(why)) => return Err(damaged(name, &why)),
+        }
+        let metadata = guarded(name, || read_metadata(&mut bytes))?;
+        Ok(OrcFile { name: name.to_string(), metadata: Arc::new(metadata) })
+    }
+
+    /// All columns, each of which may be null. Times are in microseconds.
+    pub fn schema(&self) -> Schema {
+        let options = ArrowSchemaOptions::new().with_timestamp_precision(TimestampPrecision::Microsecond);
+        self.metadata.root_data_type().create_arrow_schema_with_options(&HashMap::new(), options)
+    }
+
+    /// Rows and bytes of each stripe.
+    pub fn stripes(&self) -> Vec<(u64, u64)> {
+        let sizes = self.metadata.stripe_metadatas().iter();
+        sizes.map(|s| (s.number_of_rows(), s.data_length().saturating_add(s.index_length()))).collect()
+    }
+
+    /// The rows of some neighbouring stripes. `schema` is that of the file, in which times may have another unit; `columns`
+    /// are places in it, and come in its order.
+    pub fn read(
+        &self,
+        file: File,
+        schema: &Schema,
+        columns: &[usize],
+        stripes: Range<usize>,
+        batch_rows: usize,
+    ) -> Result<Batches> {
+        let name = &self.name;
+        let bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
+        let root = self.metadata.root_data_type();
+        let places = || (0..schema.fields().len()).filter(|at| columns.contains(at));
+        let fields: Vec<Field> = places().map(|at| schema.field(at).clone()).collect();
+        let roots = places().filter_map(|at| root.children().get(at)).map(|c| c.data_type().column_index());
+        let mask = ProjectionMask::roots(root, roots);
+        let offset = |at: usize| self.metadata.stripe_metadatas().get(at).map_or(usize::MAX, |s| s.offset() as usize);
+        let range = offset(stripes.start)..offset(stripes.end);
+        let reader = guarded(name, || {
+            let builder = ArrowReaderBuilder::try_new(bytes)?
+                .with_projection(mask)
+                .with_schema(Arc::new(Schema::new(fields)))
+                .with_file_byte_range(range)
+                .with_batch_size(batch_rows);
+            Ok(builder.build())
+        })?;
+        Ok(Batches { name: name.clone(), reader })
+    }
+}
+
+/// Batches of rows, as they come.
+pub struct Batches {
+    name: String,
+    reader: ArrowReader<InBounds>,
+}
+
+impl Batches {
+    /// The next batch; nothing at the end. After an error, there is nothing to be had.
+    pub fn next_batch(&mut self) -> Result<Option<RecordBatch>> {
+        let Batches { name, reader } = self;
+        let next = guarded(name, || Ok(reader.next().transpose()))?;
+        next.map_err(|e| match e {
+            ArrowError::ExternalError(e) => match e.downcast::<OrcError>() {
+                Ok(own) => orc_error(name, *own),
+                Err(e) => damaged(name, &e.to_string()),
+            },
+            e => damaged(name, &e.to_string()),
+        })
+    }
+}
+
+/// Runs the decoder on data that may be damaged. It panics on some (lengths that contradict each other, unknown time zones),
+/// and nothing of it is used afterwards.
+fn guarded<T>(name: &str, work: impl FnOnce() -> orc_rust::error::Result<T>) -> Result<T> {
+    match catch_unwind(AssertUnwindSafe(work)) {
+        Ok(Ok(done)) => Ok(done),
+        Ok(Err(e)) => Err(orc_error(name, e)),
+        Err(_) => Err(damaged(name, "its parts contradict each other")),
+    }
+}
+
+fn orc_error(name: &str, e: OrcError) -> Error {
+    match e {
+        OrcError::IoError { source, .. } => read_error(name, &source),
+        OrcError::DecodeTimestamp { seconds, nanoseconds, to_time_unit, .. } => {
+            let unit = if to_time_unit == TimeUnit::Nanosecond { "Microsecond" } else { "Nanosecond" };
+            let time = format!("{seconds} seconds and {nanoseconds} nanoseconds since 1970");
+            Error::data(format!("{name} has a timestamp of {time}, which {to_time_unit:?}s cannot hold")).help(format!(
+                "declare its column in `schema` as LocalTimestamp({unit}), or ZonedTimestamp({unit}, \"UTC\") where it has a zone"
+            ))
+        }
+        e => damaged(name, &e.to_string()),
+    }
+}
+
+/// The world's fault where the system says so, and otherwise the file's.
+fn read_error(name: &str, e: &io::Error) -> Error {
+    match e.raw_os_error() {
+        Some(_) => Error::io("reading", name, e),
+        None => damaged(name, &e.to_string()),
+    }
+}
+
+fn damaged(name: &str, why: &str) -> Error {
+    Error::data(format!("{name} is no whole ORC file: {why}")).help("fetch or write the file again")
+}
+
+/// A file of which nothing beyond its end is asked for, whatever lengths are written in it.
+struct InBounds {
+    file: File,
+    length: u64,
+}
+
+impl InBounds {
+    fn new(file: File) -> io::Result<InBounds> {
+        Ok(InBounds { length: file.metadata()?.len(), file })
+    }
+
+    fn part(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
+        if at.checked_add(length).is_none_or(|end| end > self.length) {
+            return Err(io::Error::new(ErrorKind::UnexpectedEof, "a part of it lies beyond its end"));
+        }
+        let mut bytes = vec![0; length as usize];
+        self.file.read_exact_at(&mut bytes, at)?;
+        Ok(bytes)
+    }
+}
+
+impl ChunkReader for InBounds {
+    type T = Cursor<Vec<u8>>;
+
+    fn len(&self) -> u64 {
+        self.length
+    }
+
+    fn get_read(&self, at: u64) -> io::Result<Cursor<Vec<u8>>> {
+        Ok(Cursor::new(self.part(at, self.length.saturating_sub(at))?))
+    }
+
+    fn get_bytes(&self, at: u64, length: u64) -> io::Result<Bytes> {
+        Ok(self.part(at, length)?.into())
+    }
+}

@@ -1,0 +1,1 @@
+//! Shards that grow, are replaced, cut off and removed.
