@@ -60,6 +60,7 @@ fn all_kinds_of_the_issue_are_there() {
         "Limit",
         "Sample",
         "Assert",
+        "Window",
     ];
     let transforms = transforms.map(|n| (n, Role::Transform));
     let sinks = ["Files", "Warehouse", "Stdout", "Null"].map(|n| (n, Role::Sink));

@@ -3,14 +3,17 @@
 
 mod bad_input;
 mod catalogue;
+mod crawl;
 mod exit_codes;
 mod graphs;
 mod harness;
+mod orc;
 mod plugin_tools;
 mod plugins;
 mod plugins_js;
 mod plugins_keyed;
 mod plugins_python;
 mod stop;
+mod streams;
 mod tidy;
 mod toolchain;

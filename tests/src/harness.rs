@@ -63,6 +63,20 @@ impl Place {
         lines
     }
 
+    /// Waits until `done`, which is asked whenever something changes in this folder.
+    #[track_caller]
+    pub fn until(&self, what: &str, done: impl Fn() -> bool) {
+        let (send, changes) = channel();
+        let mut watcher = notify::recommended_watcher(move |_| _ = send.send(())).unwrap();
+        notify::Watcher::watch(&mut watcher, self.0.path(), notify::RecursiveMode::Recursive).unwrap();
+        let deadline = Instant::now() + PATIENCE;
+        while !done() {
+            let left = deadline.saturating_duration_since(Instant::now());
+            assert!(changes.recv_timeout(left).is_ok(), "no {what} after {PATIENCE:?}");
+            changes.try_iter().for_each(drop);
+        }
+    }
+
     #[track_caller]
     pub fn nothing_published(&self) {
         let found = self.published("out");

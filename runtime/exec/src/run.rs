@@ -117,7 +117,9 @@ fn begin(
             splits.insert(n, found.map_err(|error| Failure { node: Some(n.index()), error })?);
         }
     }
-    let lay_out = |threads| schedule(plan, Machine { threads }, &|n| splits.get(&n).map(Vec::len));
+    // More parts of a stream may come up at any time.
+    let parts = |n: NodeIndex| splits.get(&n).filter(|_| !plan.graph[n].unbounded).map(Vec::len);
+    let lay_out = |threads| schedule(plan, Machine { threads }, &parts);
     let mut warnings = vec![];
     let mut schedule = lay_out(options.threads);
     if let Some(fewer) = build::affordable(options.memory, &schedule, options.threads) {

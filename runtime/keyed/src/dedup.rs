@@ -165,7 +165,7 @@ scratch folder and is worked off, part by part, when the input ends. Output orde
     }
 }
 
-fn named_once(names: &[Column], problems: &mut Problems) {
+pub(crate) fn named_once(names: &[Column], problems: &mut Problems) {
     for (i, name) in names.iter().enumerate() {
         if names[..i].contains(name) {
             problems.push(Problem::error(name.span, format!("column `{name}` is named twice")));

@@ -16,6 +16,7 @@ mod tail;
 #[cfg(test)]
 mod tests;
 mod text;
+mod times;
 mod types;
 mod writer;
 

@@ -1,14 +1,19 @@
 //! Reads ORC files with orc-rust, which is kept from panics, circles and lengths that a broken file may lead it to.
 
 use crate::tail::{self, Wrong};
+use crate::times::are_fractions;
 use arrow::array::RecordBatch;
 use arrow::datatypes::{Field, Schema, TimeUnit};
 use arrow::error::ArrowError;
 use bytes::Bytes;
 use orc_rust::error::OrcError;
 use orc_rust::projection::ProjectionMask;
+use orc_rust::proto::column_encoding::Kind as Encoding;
+use orc_rust::proto::stream::Kind;
 use orc_rust::reader::ChunkReader;
 use orc_rust::reader::metadata::{FileMetadata, read_metadata};
+use orc_rust::schema::DataType;
+use orc_rust::stripe::Stripe;
 use orc_rust::{ArrowReader, ArrowReaderBuilder, ArrowSchemaOptions, TimestampPrecision};
 use selvedge_node::{Error, Result};
 use std::collections::HashMap;
@@ -62,12 +67,13 @@ impl OrcFile {
         batch_rows: usize,
     ) -> Result<Batches> {
         let name = &self.name;
-        let bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
+        let mut bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
         let root = self.metadata.root_data_type();
         let places = || (0..schema.fields().len()).filter(|at| columns.contains(at));
         let fields: Vec<Field> = places().map(|at| schema.field(at).clone()).collect();
         let roots = places().filter_map(|at| root.children().get(at)).map(|c| c.data_type().column_index());
         let mask = ProjectionMask::roots(root, roots);
+        self.check_times(&mut bytes, columns, stripes.clone())?;
         let offset = |at: usize| self.metadata.stripe_metadatas().get(at).map_or(usize::MAX, |s| s.offset() as usize);
         let range = offset(stripes.start)..offset(stripes.end);
         let reader = guarded(name, || {
@@ -80,6 +86,65 @@ impl OrcFile {
         })?;
         Ok(Batches { name: name.clone(), reader })
     }
+}
+
+impl OrcFile {
+    /// Refuses stripes with times that would be read as others.
+    fn check_times(&self, bytes: &mut InBounds, columns: &[usize], stripes: Range<usize>) -> Result<()> {
+        let name = &self.name;
+        let root = self.metadata.root_data_type();
+        let timed =
+            root.children().iter().enumerate().filter(|(at, c)| columns.contains(at) && has_times(c.data_type()));
+        let roots: Vec<usize> = timed.map(|(_, column)| column.data_type().column_index()).collect();
+        if roots.is_empty() {
+            return Ok(());
+        }
+        let timed = root.project(&ProjectionMask::roots(root, roots));
+        for info in self.metadata.stripe_metadatas().get(stripes).into_iter().flatten() {
+            let wrong = guarded(name, || {
+                let stripe = Stripe::new(bytes, &self.metadata, &timed, info)?;
+                Ok(without_fractions(&stripe))
+            })?;
+            if let Some(column) = wrong {
+                let text = format!(
+                    "{name}: column `{column}` has times before 1970 with fractions of a second below zero, which ORC does not \
+                     know"
+                );
+                let help = "pyarrow writes such files: write it again with the column as text or as a whole number, or as Parquet";
+                return Err(Error::data(text).help(help));
+            }
+        }
+        Ok(())
+    }
+}
+
+fn has_times(ty: &DataType) -> bool {
+    match ty {
+        DataType::Timestamp { .. } | DataType::TimestampWithLocalTimezone { .. } => true,
+        DataType::Struct { children, .. } => children.iter().any(|c| has_times(c.data_type())),
+        DataType::List { child, .. } => has_times(child),
+        DataType::Map { key, value, .. } => has_times(key) || has_times(value),
+        DataType::Union { variants, .. } => variants.iter().any(has_times),
+        _ => false,
+    }
+}
+
+/// A column of the stripe whose times have fractions of a second that are none.
+fn without_fractions(stripe: &Stripe) -> Option<String> {
+    let mut waiting: Vec<_> =
+        stripe.columns().iter().map(|column| (column.name().to_string(), column.clone())).collect();
+    while let Some((name, column)) = waiting.pop() {
+        let ty = column.data_type();
+        let times = matches!(ty, DataType::Timestamp { .. } | DataType::TimestampWithLocalTimezone { .. });
+        // Files of the first version are older than the writer that errs.
+        let own = times && column.encoding().kind() == Encoding::DirectV2;
+        let stream = own.then(|| stripe.stream_map().get_opt(&column, Kind::Secondary)).flatten();
+        if stream.is_some_and(|stream| !are_fractions(stream)) {
+            return Some(name);
+        }
+        waiting.extend(column.children().into_iter().map(|child| (name.clone(), child)));
+    }
+    None
 }
 
 /// Batches of rows, as they come.

@@ -3,6 +3,7 @@
 use clap::{Args, Parser, Subcommand, ValueEnum};
 use selvedge_wasm::Limits;
 use std::path::PathBuf;
+use std::time::Duration;
 
 /// Dataflow graphs on Arrow batches, checked before they run, every row accounted for after.
 #[derive(Debug, Parser)]
@@ -25,6 +26,8 @@ pub enum Command {
     Plan(Plan),
     /// List the kinds of nodes, or print the reference of one
     Nodes(Nodes),
+    /// Write what tables and files hold, or what the sources of a graph read, into schema files
+    Crawl(Crawl),
     /// Say why rows were dropped or rejected in a run, with samples
     Why(Why),
     /// Write sample data of a retail shape
@@ -250,6 +253,53 @@ pub struct Nodes {
 }
 
 #[derive(Debug, Args)]
+pub struct Crawl {
+    /// A connection, or a graph, whose sources are then looked at
+    #[arg(value_name = "CONNECTION|GRAPH")]
+    pub target: String,
+    #[command(flatten)]
+    pub source: Source,
+    /// Folder of the schema files [default: schemas beside the graph; schemas/CONNECTION beside connections.ron]
+    #[arg(long, value_name = "DIR")]
+    pub out: Option<PathBuf>,
+    /// Look at the first N rows of each file or table [default: as it was crawled before, or 1000]
+    #[arg(long, value_name = "N", value_parser = clap::value_parser!(u64).range(1..))]
+    pub sample: Option<u64>,
+    /// Look at all rows
+    #[arg(long, conflicts_with = "sample")]
+    pub full: bool,
+    /// Change nothing: print where schema files and data differ, and exit with 1 if they do
+    #[arg(long)]
+    pub check: bool,
+    /// What becomes of a schema file that is no longer what the data is
+    #[arg(long, value_enum, default_value = "update")]
+    pub update: CrawlUpdate,
+    /// What becomes of a schema file whose object is gone
+    #[arg(long, value_enum, default_value = "deprecate")]
+    pub deleted: CrawlDeleted,
+}
+
+#[derive(Debug, Clone, Copy, ValueEnum)]
+pub enum CrawlUpdate {
+    /// Columns come, go, and change their types
+    Update,
+    /// New columns are added, nothing else is changed
+    AddColumns,
+    /// The difference is only printed
+    Log,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum CrawlDeleted {
+    /// It is removed
+    Delete,
+    /// It stays as it is
+    Ignore,
+    /// It is marked; sources that use it warn
+    Deprecate,
+}
+
+#[derive(Debug, Args)]
 pub struct Why {
     /// A report written by `run --report`
     pub report: PathBuf,
@@ -259,17 +309,58 @@ pub struct Why {
 
 #[derive(Debug, Args)]
 pub struct Gen {
-    /// A shape that `selvedge nodes Generate` lists
+    /// A shape that `selvedge nodes Generate` lists; with --stream: clickstream, chat or partner
     pub shape: String,
     #[arg(long, default_value_t = 10_000)]
     pub rows: u64,
     #[arg(long, default_value_t = 1)]
     pub seed: u64,
     /// Folder to write to (for sqlite: the database file)
-    #[arg(long, value_name = "PATH")]
-    pub out: PathBuf,
+    #[arg(long, value_name = "PATH", required_unless_present = "stream")]
+    pub out: Option<PathBuf>,
     #[arg(long, value_enum, default_value = "csv")]
     pub format: GenFormat,
+    #[command(flatten)]
+    pub events: GenEvents,
+}
+
+#[derive(Debug, Args)]
+#[command(next_help_heading = "Events that come in one by one")]
+pub struct GenEvents {
+    /// Append events to shard-0000.ndjson and so on in this folder, until the end of --for or Ctrl-C
+    #[arg(long, value_name = "FOLDER", conflicts_with_all = ["out", "rows", "format"])]
+    pub stream: Option<PathBuf>,
+    /// Files to spread the events over, by the user (of partners: by the shop)
+    #[arg(long, default_value_t = 1, requires = "stream", value_parser = clap::value_parser!(u16).range(1..=1024))]
+    pub shards: u16,
+    /// Events per second
+    #[arg(long, default_value_t = 100.0, requires = "stream", value_parser = rate)]
+    pub rate: f64,
+    /// How long in the time of the events, as in 60s, 5m or 1h [default: until stopped]
+    #[arg(long = "for", value_name = "TIME", requires = "stream", value_parser = time)]
+    pub time: Option<Duration>,
+    /// In real time, or as fast as the disk takes it
+    #[arg(long, value_enum, default_value = "1", requires = "stream")]
+    pub speed: Speed,
+    /// When the first event is sent, as in 2024-03-01T00:00:00Z [default: now]
+    #[arg(long, value_name = "TIME", requires = "stream", value_parser = instant)]
+    pub start: Option<u64>,
+    /// The share of events that are copies of earlier ones
+    #[arg(long, default_value_t = 0.01, requires = "stream", value_name = "SHARE", value_parser = share)]
+    pub duplicates: f64,
+    /// The share that is up to 5 seconds out of order
+    #[arg(long, default_value_t = 0.1, requires = "stream", value_name = "SHARE", value_parser = share)]
+    pub out_of_order: f64,
+    /// The share that comes 5 seconds to 10 minutes late
+    #[arg(long, default_value_t = 0.001, requires = "stream", value_name = "SHARE", value_parser = share)]
+    pub late: f64,
+}
+
+#[derive(Debug, Clone, Copy, PartialEq, Eq, ValueEnum)]
+pub enum Speed {
+    #[value(name = "1")]
+    Real,
+    Max,
 }
 
 #[derive(Debug, Clone, Copy, ValueEnum)]
@@ -288,6 +379,37 @@ fn name_value(text: &str) -> Result<(String, String), String> {
 fn batch_rows(text: &str) -> Result<usize, String> {
     let rows = text.parse().ok().filter(|rows| (1..=10_000_000).contains(rows));
     rows.ok_or_else(|| "expected a number from 1 to 10000000".into())
+}
+
+fn rate(text: &str) -> Result<f64, String> {
+    let rate = text.parse().ok().filter(|rate| (0.001..=10_000_000.0).contains(rate));
+    rate.ok_or_else(|| "expected a number of events per second, from 0.001 to 10000000".into())
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let share = text.parse().ok().filter(|share| (0.0..=1.0).contains(share));
+    share.ok_or_else(|| "expected a share from 0 to 1, as in 0.01".into())
+}
+
+/// `500ms`, `60s`, `5m`, `1h`.
+fn time(text: &str) -> Result<Duration, String> {
+    let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
+    let milliseconds = match unit {
+        "ms" => 1,
+        "s" => 1_000,
+        "m" => 60_000,
+        "h" => 3_600_000,
+        _ => 0,
+    };
+    let time = number.parse().ok().and_then(|n: u64| n.checked_mul(milliseconds)).filter(|time| *time > 0);
+    time.map(Duration::from_millis).ok_or_else(|| "expected a time such as 60s, 5m or 500ms".into())
+}
+
+/// Microseconds since 1970.
+fn instant(text: &str) -> Result<u64, String> {
+    let nanos = arrow::compute::kernels::cast_utils::string_to_timestamp_nanos(text).ok();
+    let micros = nanos.and_then(|nanos| u64::try_from(nanos / 1000).ok());
+    micros.ok_or_else(|| "expected a time since 1970, as in 2024-03-01T00:00:00Z".into())
 }
 
 /// `512MiB`, `2GB`, `1048576`.
@@ -318,6 +440,16 @@ mod tests {
     fn the_command_line_is_sound() {
         use clap::CommandFactory;
         Cli::command().debug_assert();
+    }
+
+    #[test]
+    fn times_rates_and_shares() {
+        assert_eq!((time("5m"), time("500ms")), (Ok(Duration::from_secs(300)), Ok(Duration::from_millis(500))));
+        assert!(["", "5", "s", "0s", "1d", "-1s", "99999999999999999h"].iter().all(|text| time(text).is_err()));
+        assert_eq!(instant("2024-03-01T08:00:00.5Z"), Ok(1_709_280_000_500_000));
+        assert!(instant("soon").is_err() && instant("1950-01-01T00:00:00Z").is_err());
+        assert!(rate("0").is_err() && rate("NaN").is_err() && rate("1e4") == Ok(10_000.0));
+        assert!(share("1.1").is_err() && share("-0.1").is_err() && share("0.5") == Ok(0.5));
     }
 
     #[test]

@@ -1,28 +1,29 @@
 //! For `selvedge crawl`: which objects a folder holds, and what columns an object has.
 
 use crate::compression::{Compression, Input};
-use crate::files::{Checked, Config, Looked};
+use crate::files::{Checked, Config, Looked, root};
 use crate::paths::{Found as File, Paths, find};
 use crate::request::Request;
 use crate::typed::OnError;
 use crate::{csv, ndjson};
 use arrow::array::RecordBatch;
 use selvedge_node::{
-    Memory, Next, Out, Positions, Problem, Problems, Rejection, Result, Site, Source, Spanned, Task, Type,
-    choice_name,
+    Memory, Next, Out, Positions, Problem, Problems, Rejection, Result, Site, Source, Spanned, Task, Type, choice_name,
 };
 use selvedge_ron::Value;
 use selvedge_schemas::{Extent, Found, FoundColumn};
 use std::collections::{BTreeMap, BTreeSet, HashMap};
-use std::path::Path;
 
 /// Files that are looked at for a sample, spread evenly.
 const FILES: usize = 100;
 
-/// The columns of an object: `Files(path: "…", format: …)`, as a graph would write it.
-pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Found, Problems> {
+/// The columns of an object: `Files(path: "…", format: …)`, as a graph would write it. `None`: it has no files any more.
+pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Option<Found>, Problems> {
     let config: Config = selvedge_ron::from_value(object)?;
     let Looked { format, files, compression, path_at } = config.look(site)?;
+    if files.is_empty() {
+        return Ok(None);
+    }
     let request = |files| Request {
         files,
         path_at,
@@ -65,7 +66,7 @@ pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result
     if columns.is_empty() {
         return Err(Problem::error(path_at, "no row has told a column").help("is it the right format?").into());
     }
-    Ok(Found { columns, notes })
+    Ok(Some(Found { columns, notes }))
 }
 
 /// The columns of several files as those of one object.
@@ -179,11 +180,13 @@ impl Out for Watcher<'_> {
 
 /// The objects of a folder, by name: the files of one format in a folder are one, folders named `key=value` belong to the one
 /// above, and each file at the top is one of its own. Other files are passed over.
-pub fn objects(connection: &str, root: &Path) -> std::result::Result<BTreeMap<String, String>, Problems> {
+pub fn objects(site: &Site, connection: &str) -> std::result::Result<BTreeMap<String, String>, Problems> {
+    let root = root("crawl", Some(&Spanned::new(connection.to_string(), Default::default())), site)?;
     if !root.is_dir() {
         let problem = Problem::nowhere(format!("there is no folder {}", root.display()));
         return Err(problem.help("check the path of the connection, or choose another --profile").into());
     }
+    let root = &root;
     let everything = Paths(vec![Spanned::new(String::new(), Default::default())]);
     let files = find(root, &Spanned::new(everything, Default::default()), true)?;
     // By folder (or file, at the top) and format: the endings, whether there are folders below, a file.
@@ -255,6 +258,7 @@ fn format_of(name: &str) -> Option<(&'static str, &str, &str)> {
             "csv" | "tsv" | "psv" => "Csv",
             "ndjson" | "jsonl" | "json" => "Ndjson",
             "parquet" if packed.is_empty() => "Parquet",
+            "orc" if packed.is_empty() => "Orc",
             "arrow" | "feather" | "ipc" if packed.is_empty() => "Arrow",
             _ => return None,
         };
@@ -287,10 +291,16 @@ fn csv_text(file: &File) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use selvedge_node::{Connection, Span};
+    use selvedge_testkit::NoConnections;
 
     #[test]
     fn a_folder_s_objects() {
         let lake = tempfile::tempdir().unwrap();
+        let body = selvedge_ron::parse(selvedge_ron::FileId(0), "(path: \".\")").unwrap();
+        let base = lake.path().to_path_buf();
+        let connection = Connection { name: "lake".into(), kind: "Folder".into(), span: Span::default(), body, base };
+        let connections = NoConnections([("lake".to_string(), connection)].into());
         for (name, text) in [
             ("shops.csv", "id,name\n"),
             ("Stock.CSV.gz", ""),
@@ -311,7 +321,7 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let objects = objects("lake", lake.path()).unwrap();
+        let objects = objects(&selvedge_testkit::site(lake.path(), &connections), "lake").unwrap();
         let lines: Vec<String> = objects.iter().map(|(name, object)| format!("{name}: {object}")).collect();
         let files = |name: &str, path: &str, format: &str| {
             format!("{name}: Files(connection: \"lake\", path: \"{path}\", format: {format})")

@@ -317,12 +317,16 @@ pub struct Looked {
 }
 
 impl Config {
-    /// The files that are there, for a crawl.
+    /// The files that are there, for a crawl. That there are none is no problem, but that their folder is not there is: it may
+    /// be on a disk that is not mounted.
     pub fn look(self, site: &Site) -> std::result::Result<Looked, Problems> {
         let mut problems = Problems::default();
         let root = problems.take(root(Files::NAME, self.connection.as_ref(), site));
         let format = problems.take(self.format.check());
-        let files = root.as_ref().and_then(|root| problems.take(find(root, &self.path, false)));
+        let files = root.as_ref().and_then(|root| match root.is_dir() {
+            true => problems.take(find(root, &self.path, true)),
+            false => problems.take(Err(Problem::nowhere(format!("there is no folder {}", root.display())))),
+        });
         let (Some(format), Some(files)) = (format, files) else { return Err(problems) };
         Ok(Looked { format, files, compression: self.compression, path_at: self.path.span })
     }

@@ -208,6 +208,12 @@ mod tests {
     }
 
     #[test]
+    fn the_order_of_what_never_ends_is_that_of_its_sessions() {
+        let built = Case::<Sort>::new(r#"(by: ["a"])"#).input(ROWS).build().unwrap();
+        assert!(built.waits_for_end.unwrap().starts_with("use GroupSort"));
+    }
+
+    #[test]
     fn nothing_sorts_to_nothing() {
         assert_eq!(Case::<Sort>::new(r#"(by: ["a"])"#).input("a:Int32").run().text(), "a:Int32");
     }

@@ -33,6 +33,24 @@ fn joins_and_groups() {
 }
 
 #[test]
+fn only_queries_that_take_each_row_by_itself_need_no_end() {
+    let instead = |query: &str| case(query).build().unwrap().waits_for_end;
+    assert_eq!(instead("select upper(customer) as c, amount * 2 as twice from orders"), None);
+    assert_eq!(instead("select customer from orders union all select name from customers"), None);
+    for (query, expected) in [
+        ("select customer, sum(amount) as s from orders group by customer", "use Window"),
+        ("select distinct customer from orders", "use Window"),
+        ("select customer from orders order by amount", "leave `order by` out, or use GroupSort"),
+        ("select customer from orders where amount > 2", "use Filter"),
+        ("select c.state from orders o join customers c on o.customer = c.name", "use Join with `within`"),
+        ("select order_id, row_number() over (partition by customer) as n from orders", "use Derive"),
+    ] {
+        let found = instead(query).unwrap_or_default();
+        assert!(found.starts_with(expected), "{query}: {found}");
+    }
+}
+
+#[test]
 fn a_port_may_be_read_twice() {
     case("select a.order_id, b.order_id as other from orders a join orders b on a.customer = b.customer and a.order_id < b.order_id")
         .run()

@@ -166,29 +166,36 @@ fn is_choice_of_cells(ty: &DataType) -> bool {
     choice_fields(ty).is_some_and(|fields| fields.iter().all(|f| !f.data_type().is_nested()))
 }
 
-/// The columns of an object `Table(connection: "…", table: "…")`, for a crawl.
-pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Found, Problems> {
+/// The columns of an object `Table(connection: "…", table: "…")`, for a crawl. `None`: the database has
+/// no such table any more.
+pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Option<Found>, Problems> {
     let config: Config = selvedge_ron::from_value(object)?;
     let driver = connect(site, &config.connection)?;
     let Some(table) = &config.table else {
         let problem = Problem::error(config.connection.span, "a query has no columns of its own to crawl");
         return Err(problem.help("crawl the tables that it reads").into());
     };
+    there(driver.as_ref())?;
     let tables = driver.tables().map_err(|e| told(config.connection.span, &e))?;
     if !tables.iter().any(|t| t.eq_ignore_ascii_case(table)) {
-        return Err(Problem::unknown(table.span, "table", table, tables.iter().map(String::as_str)).into());
+        return Ok(None);
     }
     let columns = driver.crawl(table, extent).map_err(|e| told(table.span, &e))?;
-    Ok(Found { columns, notes: vec![] })
+    Ok(Some(Found { columns, notes: vec![] }))
+}
+
+fn there(driver: &dyn Driver) -> std::result::Result<(), Problem> {
+    match driver.exists() {
+        true => Ok(()),
+        false => Err(Problem::nowhere(format!("there is no database at {}", driver.place()))
+            .help("check the path of the connection, or choose another --profile")),
+    }
 }
 
 /// The tables and views of a database, by name, each as the source that reads it.
 pub fn objects(site: &Site, connection: &str) -> std::result::Result<BTreeMap<String, String>, Problems> {
     let driver = connect(site, &Spanned::new(connection.to_string(), Default::default()))?;
-    if !driver.exists() {
-        let problem = Problem::nowhere(format!("there is no database at {}", driver.place()));
-        return Err(problem.help("check the path of the connection, or choose another --profile").into());
-    }
+    there(driver.as_ref())?;
     let tables = driver.tables().map_err(|e| Problem { span: None, ..told(Default::default(), &e) })?;
     let object = |table: &String| format!("Table(connection: {connection:?}, table: {table:?})");
     Ok(tables.into_iter().map(|table| (table.clone(), object(&table))).collect())

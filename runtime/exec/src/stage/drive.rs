@@ -147,11 +147,12 @@ impl Stage {
         let mut mark = mark;
         if let Watermark::At(time) = mark {
             let mut promised = time;
-            if let Some(LocalWork::Transform(mut transform)) = self.nodes[0].work.take() {
+            let mut work = self.nodes[0].work.take();
+            if let Some(LocalWork::Transform(transform)) = &mut work {
                 promised = transform.watermark(time, &mut Exit { stage: self, at: 0 })?.min(time);
-                self.nodes[0].work = Some(LocalWork::Transform(transform));
-                self.send_rejected(0)?;
             }
+            self.nodes[0].work = work;
+            self.send_rejected(0)?;
             mark = Watermark::At(promised.max(latest));
             self.told.1 = promised.max(latest);
         }

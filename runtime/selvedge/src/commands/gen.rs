@@ -1,4 +1,6 @@
-//! `selvedge gen`: sample data, by running a graph of two nodes.
+//! `selvedge gen`: sample data, by running a graph of two nodes; with `--stream`, events that come in one by one.
+
+mod stream;
 
 use super::WRONG;
 use crate::cli::{Gen, GenFormat};
@@ -10,6 +12,9 @@ use std::collections::BTreeMap;
 use std::path::Path;
 
 pub fn generate(args: &Gen) -> u8 {
+    if let Some(folder) = &args.events.stream {
+        return stream::generate(&args.shape, args.seed, &args.events, folder);
+    }
     let Some(shape) = Shape::find(&args.shape) else {
         let near = selvedge_ron::nearest(&args.shape, Shape::ALL.iter().map(|s| s.name()));
         let help = near.map(|n| format!("; did you mean {n}?")).unwrap_or_default();
@@ -18,10 +23,12 @@ pub fn generate(args: &Gen) -> u8 {
         screen::error(&format!("error: no shape named `{}`{help}\n{known}", args.shape));
         return WRONG;
     };
-    let out = match std::path::absolute(&args.out) {
+    // The command line asks for one of `out` and `stream`.
+    let out = args.out.as_deref().unwrap_or(Path::new("."));
+    let out = match std::path::absolute(out) {
         Ok(out) => out,
         Err(e) => {
-            screen::error(&format!("error: {}: {e}", args.out.display()));
+            screen::error(&format!("error: {}: {e}", out.display()));
             return WRONG;
         }
     };

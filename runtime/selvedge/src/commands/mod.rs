@@ -2,6 +2,8 @@
 
 mod check;
 mod completions;
+mod crawl;
+mod crawl_target;
 mod r#gen;
 mod nodes;
 mod plan;
@@ -21,6 +23,7 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Check(args) => check::check(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Nodes(args) => nodes::nodes(&args),
+        Command::Crawl(args) => crawl::crawl(&args),
         Command::Why(args) => why::why(&args),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Gen(args) => r#gen::generate(&args),

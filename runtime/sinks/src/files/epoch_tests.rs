@@ -128,6 +128,21 @@ fn partitions_of_every_epoch_are_bounded_and_whole() {
 }
 
 #[test]
+fn partitions_of_earlier_epochs_are_forgotten() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let sink = sink(r#"(path: "out", format: Csv, partition_by: ["c"], max_open: 2)"#, dir.path(), "a | c\n1 | y");
+    let mut writer = sink.open(&task("r", 0)).unwrap();
+    let staged = || data(&out).iter().filter(|n| n.ends_with(".part")).count();
+    write(&mut writer, "a | c\n1 | x\n2 | y\n3 | z");
+    assert_eq!(staged(), 0, "more partitions than files may be open: rows wait");
+    let pending = flush(&mut writer, 1);
+    sink.commit(&Commit { run: "r".into(), epoch: 1 }, &pending).unwrap();
+    write(&mut writer, "a | c\n4 | x");
+    assert_eq!(staged(), 1, "one partition in this epoch: its rows are written at once");
+}
+
+#[test]
 fn hints_reach_the_engine() {
     let dir = tempfile::tempdir().unwrap();
     let built = |roll: &str| {

@@ -106,6 +106,16 @@ fn wrong_rules_are_found_while_planning() {
     assert!(problems(r#"OneOf(column: "qty", values: ["many"])"#).contains("many"));
 }
 
+#[test]
+fn rules_of_the_table_need_an_end() {
+    let waits = |rest: &str| {
+        let text = format!(r#"(rules: [NotNull(columns: ["sku"]), {rest})"#);
+        case(&text).build().unwrap().waits_for_end.is_some()
+    };
+    assert_eq!(["]", "], max_rejects: 5"].map(waits), [false, false]);
+    assert_eq!(["Rows(min: 1)]", "], max_reject_share: 0.5"].map(waits), [true, true]);
+}
+
 proptest! {
     #[test]
     fn every_row_goes_on_or_is_rejected(rows in prop::collection::vec(any::<Option<i8>>(), 0..60)) {

@@ -84,6 +84,12 @@ fn a_row_whose_argument_cannot_be_computed_is_rejected() {
     assert_eq!(done.rejected[0].raw, r#"{"k":"a","v":"x"}"#);
 }
 
+#[test]
+fn in_a_graph_that_never_ends_windows_are_the_way() {
+    let built = Case::<Aggregate>::new(r#"(by: ["store"], columns: {})"#).input(SALES).build().unwrap();
+    assert!(built.waits_for_end.unwrap().starts_with("use Window"));
+}
+
 /// Many groups of few rows each, and one giant.
 fn many(groups: i64, giant: i64) -> RecordBatch {
     let keys = (0..giant).map(|_| 0).chain((0..groups * 3).map(|i| i % groups));

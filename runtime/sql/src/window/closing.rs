@@ -14,7 +14,7 @@ use super::{Plan, WINDOW_ROWS};
 use crate::grouping::groups::Groups;
 use arrow::array::{ArrayRef, RecordBatch, TimestampMicrosecondArray, UInt32Array};
 use arrow::compute::{SortOptions, take_record_batch};
-use selvedge_node::{Out, Reservation, Result};
+use selvedge_node::{Error, Out, Reservation, Result};
 use selvedge_state::Piece;
 use std::sync::Arc;
 
@@ -192,6 +192,9 @@ impl<'a> Closing<'a> {
     /// Merges the chosen rows into their windows; windows that are through go when there are enough of them. `first` is where
     /// the pane read last begins.
     fn merge(&mut self, batch: &RecordBatch, first: i64, out: &mut dyn Out) -> Result<()> {
+        if out.stopping() {
+            return Err(Error::stopped());
+        }
         if !self.rows.is_empty() {
             let rows = take_record_batch(batch, &UInt32Array::from(std::mem::take(&mut self.rows)))?;
             let keys = self.plan.keys_of(&rows)?;

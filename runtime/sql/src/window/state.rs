@@ -9,7 +9,7 @@ use crate::grouping::{batch_of, evaluate};
 use crate::sort::sorting;
 use arrow::array::{Array, BooleanArray, RecordBatch};
 use arrow::compute::{filter_record_batch, interleave_record_batch, not};
-use selvedge_node::{Error, Out, Reservation, Result, Task, Transform};
+use selvedge_node::{Out, Reservation, Result, Task, Transform};
 use selvedge_state::{SpillWriter, batch_bytes};
 use std::sync::Arc;
 
@@ -78,13 +78,14 @@ impl State {
 
     /// Sends rows away that come too late. Of those that stay, some may be older than the watermark.
     fn in_time(&mut self, batch: RecordBatch, times: &[i64], out: &mut dyn Out) -> Result<RecordBatch> {
-        if times.iter().all(|t| *t >= self.watermark) {
+        let old = times.iter().filter(|t| **t < self.watermark).count();
+        if old == 0 {
             return Ok(batch);
         }
         let late: BooleanArray = times.iter().map(|t| Some(self.plan.spans.late(*t, self.watermark))).collect();
         out.send(1, filter_record_batch(&batch, &late)?)?;
         // An old row may be in windows that are not over, next to windows that are, but still wait here without it.
-        if self.next() <= self.watermark {
+        if old > late.true_count() && self.next() <= self.watermark {
             self.close(self.watermark, out)?;
         }
         Ok(filter_record_batch(&batch, &not(&late)?)?)
@@ -132,9 +133,6 @@ impl State {
 
     /// Sends all windows that end by `horizon` and were not sent before.
     fn close(&mut self, horizon: i64, out: &mut dyn Out) -> Result<()> {
-        if out.stopping() {
-            return Err(Error::stopped());
-        }
         self.came = 0;
         match self.aside.is_some() {
             true => self.close_on_disk(horizon, out)?,

@@ -1,0 +1,204 @@
+//! Rows on disk, in runs sorted by key and time, and the merge of runs.
+
+use arrow::array::{Array, ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
+use arrow::compute::interleave;
+use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema, SchemaRef};
+use selvedge_node::{Result, Task};
+use selvedge_state::{SpillFile, SpillReader, SpillWriter, batch_bytes};
+use std::cmp::Reverse;
+use std::collections::BinaryHeap;
+use std::sync::Arc;
+
+/// So many runs of one size are made one: the merge of all has few readers.
+const FAN: usize = 16;
+
+const HASH: DataType = DataType::Decimal128(38, 0);
+
+/// What the rows look like on disk: as they came, then the hash of the key and the time in ticks.
+pub(crate) fn stored(schema: &Schema) -> SchemaRef {
+    let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
+    fields.push(Arc::new(Field::new("\0hash", HASH, false)));
+    fields.push(Arc::new(Field::new("\0time", DataType::Int64, false)));
+    Arc::new(Schema::new(fields))
+}
+
+/// A stored batch of rows.
+pub(crate) fn store(
+    schema: &SchemaRef,
+    mut columns: Vec<ArrayRef>,
+    hashes: impl Iterator<Item = u128>,
+    times: impl Iterator<Item = i64>,
+) -> Result<RecordBatch> {
+    columns.push(Arc::new(Decimal128Array::from_iter_values(hashes.map(|h| h as i128)).with_data_type(HASH)));
+    columns.push(Arc::new(Int64Array::from_iter_values(times)));
+    Ok(RecordBatch::try_new(schema.clone(), columns)?)
+}
+
+/// The key's hash and the time of a row of a stored batch.
+pub(crate) fn marks(batch: &RecordBatch) -> (&[i128], &[i64]) {
+    let last = batch.num_columns() - 1;
+    let hashes = batch.column(last - 1).as_primitive::<Decimal128Type>().values();
+    (hashes, batch.column(last).as_primitive::<Int64Type>().values())
+}
+
+/// Sorted runs, the oldest rows first: among equal keys and times the run decides.
+pub(crate) struct Runs {
+    schema: SchemaRef,
+    /// How often its rows have been merged, and the run.
+    runs: Vec<(u32, SpillFile)>,
+}
+
+impl Runs {
+    pub(crate) fn new(schema: SchemaRef) -> Runs {
+        Runs { schema, runs: vec![] }
+    }
+    pub(crate) fn is_empty(&self) -> bool {
+        self.runs.is_empty()
+    }
+    pub(crate) fn schema(&self) -> &SchemaRef {
+        &self.schema
+    }
+    pub(crate) fn rows(&self) -> u64 {
+        self.runs.iter().map(|(_, run)| run.rows()).sum()
+    }
+
+    /// Adds a run of rows that came after all others.
+    pub(crate) fn push(&mut self, run: SpillFile, task: &Task) -> Result<()> {
+        self.runs.push((0, run));
+        while let Some(from) = self.runs.len().checked_sub(FAN) {
+            let level = self.runs[from].0;
+            if self.runs[from..].iter().any(|(l, _)| *l != level) {
+                break;
+            }
+            let merged = Merge::new(&self.schema, self.runs.split_off(from), task)?;
+            let mut writer = SpillWriter::create(&task.scratch, &self.schema)?;
+            for batch in merged {
+                writer.write(&batch?)?;
+            }
+            self.runs.push((level + 1, writer.finish()?));
+        }
+        Ok(())
+    }
+
+    /// Everything, in order. No run is left.
+    pub(crate) fn drain(&mut self, task: &Task) -> Result<Merge> {
+        Merge::new(&self.schema, std::mem::take(&mut self.runs), task)
+    }
+}
+
+/// Rows for a batch on disk, of which the merge holds one for each run.
+pub(crate) fn rows_on_disk(task: &Task, row_bytes: u64) -> usize {
+    let bytes = (task.memory.limit() / 256).clamp(8 << 10, 1 << 20);
+    ((bytes / row_bytes.max(1)) as usize).clamp(16, task.batch_rows.max(16))
+}
+
+/// A batch of a run at work.
+struct Cursor {
+    reader: SpillReader,
+    /// Where its batch stands in the pool, and the next row of it.
+    at: usize,
+    row: usize,
+}
+
+/// Merges runs into batches.
+pub(crate) struct Merge {
+    schema: SchemaRef,
+    cursors: Vec<Cursor>,
+    /// Batches that the rows gathered next are from.
+    pool: Vec<RecordBatch>,
+    /// The next row of each run.
+    heap: BinaryHeap<Reverse<(u128, i64, usize)>>,
+    size: usize,
+    /// The files, removed after the merge.
+    _files: Vec<(u32, SpillFile)>,
+}
+
+impl Merge {
+    fn new(schema: &SchemaRef, files: Vec<(u32, SpillFile)>, task: &Task) -> Result<Merge> {
+        let mut merge = Merge {
+            schema: schema.clone(),
+            cursors: vec![],
+            pool: vec![],
+            heap: BinaryHeap::new(),
+            size: task.batch_rows.max(1),
+            _files: vec![],
+        };
+        for (_, file) in &files {
+            merge.cursors.push(Cursor { reader: file.read()?, at: 0, row: 0 });
+            merge.load(merge.cursors.len() - 1)?;
+        }
+        if let Some(widest) = merge.pool.iter().map(|b| batch_bytes(b) / b.num_rows().max(1) as u64).max() {
+            merge.size = rows_on_disk(task, widest);
+        }
+        merge._files = files;
+        Ok(merge)
+    }
+
+    /// The next batch of a run.
+    fn load(&mut self, run: usize) -> Result<()> {
+        let cursor = &mut self.cursors[run];
+        while let Some(batch) = cursor.reader.next().transpose()? {
+            if batch.num_rows() > 0 {
+                (cursor.at, cursor.row) = (self.pool.len(), 0);
+                self.pool.push(batch);
+                self.offer(run);
+                break;
+            }
+        }
+        Ok(())
+    }
+
+    fn offer(&mut self, run: usize) {
+        let Cursor { at, row, .. } = self.cursors[run];
+        let (hashes, times) = marks(&self.pool[at]);
+        self.heap.push(Reverse((hashes[row] as u128, times[row], run)));
+    }
+
+    fn gather(&mut self) -> Result<Option<RecordBatch>> {
+        let mut order: Vec<(usize, usize)> = Vec::with_capacity(self.size);
+        while order.len() < self.size {
+            let Some(Reverse((_, _, run))) = self.heap.pop() else { break };
+            let (at, rest) = (self.cursors[run].at, self.heap.peek().map(|Reverse(next)| *next));
+            let (hashes, times) = marks(&self.pool[at]);
+            let mut row = self.cursors[run].row;
+            // Rows of one run that come before those of all others need no turn in the heap.
+            loop {
+                order.push((at, row));
+                row += 1;
+                let ends = row == hashes.len() || order.len() == self.size;
+                if ends || rest.is_some_and(|rest| (hashes[row] as u128, times[row], run) > rest) {
+                    break;
+                }
+            }
+            let ended = row == hashes.len();
+            self.cursors[run].row = row;
+            if ended { self.load(run)? } else { self.offer(run) }
+        }
+        if order.is_empty() {
+            return Ok(None);
+        }
+        let column = |c: usize| {
+            let parts: Vec<&dyn Array> = self.pool.iter().map(|b| b.column(c).as_ref()).collect();
+            interleave(&parts, &order)
+        };
+        let columns = (0..self.schema.fields().len()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
+        let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
+        // Only the batches at work stay.
+        let waiting: Vec<usize> = self.heap.iter().map(|Reverse((_, _, run))| *run).collect();
+        let mut pool = vec![];
+        for run in waiting {
+            pool.push(self.pool[self.cursors[run].at].clone());
+            self.cursors[run].at = pool.len() - 1;
+        }
+        self.pool = pool;
+        Ok(Some(batch))
+    }
+}
+
+impl Iterator for Merge {
+    type Item = Result<RecordBatch>;
+
+    fn next(&mut self) -> Option<Result<RecordBatch>> {
+        self.gather().transpose()
+    }
+}

@@ -1,0 +1,221 @@
+//! Graphs that never end: shards that grow, are replaced, cut off and removed while they are read.
+
+use crate::harness::{Place, Running};
+use serde_json::Value;
+use std::io::Write;
+
+/// Reads `in/*.ndjson` into `out`, line by line, and what cannot be read into `bad`.
+const COPY: &str = r#"Graph(
+    name: "copy",
+    nodes: {
+        "events": Stream(
+            path: "in/*.ndjson",
+            schema: { "user": Utf8, "at": Timestamp, "n": Int64 },
+            event_time: (column: "at", lateness: "10s"),
+        ),
+        "out": Files(input: "events", path: "out", format: Ndjson(), mode: Append, roll: (interval: "200ms")),
+        "bad": Files(input: "events.errors", path: "bad", format: Ndjson(), mode: Append),
+    },
+)"#;
+
+fn event(n: usize) -> String {
+    format!("{{\"user\":\"u{}\",\"at\":\"2026-01-01T00:00:{:02}Z\",\"n\":{n}}}\n", n % 7, n % 60)
+}
+
+fn events(numbers: std::ops::Range<usize>) -> String {
+    numbers.map(event).collect()
+}
+
+fn append(place: &Place, shard: &str, text: &str) {
+    let path = place.path(shard);
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    let mut file = std::fs::File::options().create(true).append(true).open(path).unwrap();
+    file.write_all(text.as_bytes()).unwrap();
+}
+
+/// The numbers of all published rows, sorted.
+fn numbers(place: &Place) -> Vec<u64> {
+    let number = |line: &String| serde_json::from_str::<Value>(line).unwrap()["n"].as_u64().unwrap();
+    let mut numbers: Vec<u64> = place.published("out").iter().map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// A running copy that has published the first row, so that it is known to be at work.
+fn started(place: &Place) -> Running {
+    append(place, "in/a.ndjson", &event(0));
+    let running = place.start(&["run", "graph.ron", "--quiet"]);
+    place.until("the first row", || numbers(place) == [0]);
+    running
+}
+
+fn ended(running: Running) {
+    running.signal(libc::SIGTERM);
+    running.wait().code(0);
+}
+
+#[test]
+fn a_stream_is_caught_up_with_and_gone_on_from_there() {
+    let place = Place::with(COPY);
+    append(&place, "in/a.ndjson", &events(0..1000));
+    append(&place, "in/b.ndjson", &(events(1000..1500) + "{\"user\":\"half"));
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place), (0..1500).collect::<Vec<_>>());
+    // Nothing new.
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place).len(), 1500);
+    append(&place, "in/b.ndjson", &format!("\",\"n\":1500}}\n{}", events(1501..1510)));
+    append(&place, "in/c.ndjson", &events(1510..1600));
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place), (0..1600).collect::<Vec<_>>());
+}
+
+#[test]
+fn rows_are_published_while_the_stream_goes_on() {
+    let place = Place::with(COPY);
+    let running = started(&place);
+    append(&place, "in/a.ndjson", &events(1..100));
+    append(&place, "in/new.ndjson", &events(100..200));
+    place.until("two hundred rows", || numbers(&place).len() == 200);
+    append(&place, "in/new.ndjson", "{\"n\": \"no number\"}\nno json\n");
+    append(&place, "in/a.ndjson", &events(200..300));
+    place.until("three hundred rows", || numbers(&place).len() == 300);
+    place.until("the bad lines", || place.published("bad").len() == 2);
+    ended(running);
+    assert_eq!(numbers(&place), (0..300).collect::<Vec<_>>());
+    assert!(place.published("bad").iter().any(|line| line.contains("in/new.ndjson:102: ")), "lines have numbers");
+}
+
+#[test]
+fn what_comes_before_the_end_is_published_at_the_end() {
+    let place = Place::with(&COPY.replace("200ms", "1h"));
+    append(&place, "in/a.ndjson", &events(0..100));
+    let running = place.start(&["run", "graph.ron", "--quiet", "--report", "report.json"]);
+    place.until("rows on the way", || {
+        let staged = place.files("out");
+        staged.iter().any(|f| f.extension().is_some_and(|e| e == "part") && std::fs::metadata(f).is_ok())
+    });
+    ended(running);
+    assert_eq!(numbers(&place), (0..100).collect::<Vec<_>>());
+    let report: Value = serde_json::from_slice(&std::fs::read(place.path("report.json")).unwrap()).unwrap();
+    assert_eq!(report["status"], "done");
+    let node = |name: &str| report["nodes"].as_array().unwrap().iter().find(|n| n["name"] == name).unwrap().clone();
+    assert_eq!(node("events")["watermarks"][0]["part"], "in/a.ndjson");
+    assert_eq!(node("events")["watermarks"][0]["time"], "2026-01-01T00:00:49.000000Z");
+    assert_eq!(node("out")["latency"]["rows"], 100);
+}
+
+#[test]
+fn a_shard_that_is_rotated_is_read_to_its_end_and_the_new_one_from_its_start() {
+    let place = Place::with(COPY);
+    let running = started(&place);
+    append(&place, "in/a.ndjson", &events(1..50));
+    std::fs::rename(place.path("in/a.ndjson"), place.path("in/a.ndjson.1")).unwrap();
+    // A writer that has not heard of it yet, and whose last line has no end.
+    append(&place, "in/a.ndjson.1", &(events(50..60) + event(60).trim_end()));
+    append(&place, "in/a.ndjson", &events(61..100));
+    place.until("one hundred rows", || numbers(&place).len() == 100);
+    ended(running);
+    assert_eq!(numbers(&place), (0..100).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_shard_that_is_cut_off_is_read_from_its_start() {
+    let place = Place::with(COPY);
+    append(&place, "in/a.ndjson", &events(0..1000));
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    std::fs::write(place.path("in/a.ndjson"), events(1000..1010)).unwrap();
+    place.selvedge(&["run", "graph.ron", "--once", "--report", "report.json"]).code(0);
+    assert_eq!(numbers(&place), (0..1010).collect::<Vec<_>>());
+    let report = std::fs::read_to_string(place.path("report.json")).unwrap();
+    assert!(report.contains("shards truncated"), "{report}");
+}
+
+#[test]
+fn a_shard_that_is_removed_is_read_to_its_end_and_may_come_back() {
+    let place = Place::with(COPY);
+    let running = started(&place);
+    append(&place, "in/gone.ndjson", &events(1..20));
+    place.until("twenty rows", || numbers(&place).len() == 20);
+    std::fs::remove_file(place.path("in/gone.ndjson")).unwrap();
+    append(&place, "in/a.ndjson", &events(20..30));
+    place.until("thirty rows", || numbers(&place).len() == 30);
+    append(&place, "in/gone.ndjson", &events(30..40));
+    place.until("forty rows", || numbers(&place).len() == 40);
+    ended(running);
+    assert_eq!(numbers(&place), (0..40).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_long_line_comes_in_pieces_and_a_too_long_one_is_an_error() {
+    let place = Place::with(&COPY.replace("event_time:", "max_record: 3000000, event_time:"));
+    let long = |n: usize, bytes: usize| format!("{{\"user\":\"{}\",\"n\":{n}}}\n", "x".repeat(bytes));
+    append(&place, "in/a.ndjson", &(events(0..10) + &long(10, 2_500_000) + &long(99, 4_000_000) + &events(11..20)));
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place), (0..20).collect::<Vec<_>>());
+    let bad = place.published("bad");
+    assert_eq!(bad.len(), 1);
+    assert!(
+        bad[0].contains("in/a.ndjson:12: a line of 4000018 bytes, where 3000000 are allowed"),
+        "{}",
+        &bad[0][..300]
+    );
+}
+
+#[test]
+fn an_event_from_the_future_is_an_error_and_moves_no_watermark() {
+    let place = Place::with(COPY);
+    append(
+        &place,
+        "in/a.ndjson",
+        "{\"n\":0,\"at\":\"2026-01-01T00:00:00Z\"}\n{\"n\":1,\"at\":\"2999-01-01T00:00:00Z\"}\n{\"n\":2}\n",
+    );
+    place.selvedge(&["run", "graph.ron", "--once", "--report", "report.json"]).code(0);
+    assert_eq!(numbers(&place), [0, 2]);
+    let bad = place.published("bad");
+    assert!(bad[0].contains("time.future") && bad[0].contains("s ahead of the clock of this machine"), "{bad:?}");
+    let report = std::fs::read_to_string(place.path("report.json")).unwrap();
+    assert!(report.contains("2025-12-31T23:59:50.000000Z"), "{report}");
+}
+
+#[test]
+fn what_waits_for_the_end_of_a_stream_is_refused() {
+    let graph = COPY
+        .replace("input: \"events\",", "input: \"sorted\",")
+        .replace("\"out\":", "\"sorted\": Sort(input: \"events\", by: [\"n\"]),\n        \"out\":");
+    let place = Place::with(&graph);
+    let ran = place.selvedge(&["check", "graph.ron"]).code(2);
+    let ran = ran.says("`sorted` waits for the end of its input, but `events` never ends");
+    ran.says("GroupSort");
+}
+
+#[test]
+fn what_one_graph_appends_another_reads() {
+    let place = Place::new();
+    place.write("connections.ron", r#"Connections(profiles: { "local": { "here": Folder(path: ".") } })"#);
+    let first = COPY.replace("name: \"copy\"", "name: \"first\"").replace(
+        r#"Files(input: "events", path: "out", format: Ndjson(), mode: Append, roll: (interval: "200ms"))"#,
+        r#"Stream(input: "events", connection: "here", path: "between", shards: 3, key: ["user"], interval: "200ms")"#,
+    );
+    place.write("first.ron", first);
+    place.write("second.ron", COPY.replace("in/*.ndjson", "between/*.ndjson").replace("\"bad\"", "\"worse\""));
+    std::fs::create_dir_all(place.path("between")).unwrap();
+    append(&place, "in/a.ndjson", &events(0..500));
+    let first = place.start(&["run", "first.ron", "--quiet", "--state", "one"]);
+    let second = place.start(&["run", "second.ron", "--quiet", "--state", "two"]);
+    place.until("all that was there", || numbers(&place).len() == 500);
+    append(&place, "in/b.ndjson", &events(500..1000));
+    place.until("what came then", || numbers(&place).len() == 1000);
+    ended(first);
+    ended(second);
+    assert_eq!(numbers(&place), (0..1000).collect::<Vec<_>>());
+    // All rows of a user are in one shard.
+    let mut shards = std::collections::BTreeMap::new();
+    for file in place.files("between").iter().filter(|f| f.extension().is_some_and(|e| e == "ndjson")) {
+        for line in std::fs::read_to_string(file).unwrap().lines() {
+            let user = serde_json::from_str::<Value>(line).unwrap()["user"].to_string();
+            assert_eq!(shards.entry(user).or_insert_with(|| file.clone()), file);
+        }
+    }
+    assert_eq!(shards.len(), 7);
+}
