@@ -1,6 +1,7 @@
-//! Nodes that bring rows of equal keys together: `Dedup` and `Join`. Their state goes to disk beyond its share of the budget.
+//! Nodes that bring rows of equal keys together: `Dedup`, `GroupSort` and `Join`. Their state goes to disk beyond its share of the budget.
 
 mod dedup;
+mod group_sort;
 mod join;
 mod send;
 
@@ -8,5 +9,5 @@ use selvedge_node::{ErasedKind, erase};
 
 /// Every kind of this crate.
 pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<dedup::Dedup>(), erase::<join::Join>()]
+    vec![erase::<dedup::Dedup>(), erase::<group_sort::GroupSort>(), erase::<join::Join>()]
 }

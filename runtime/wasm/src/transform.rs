@@ -58,6 +58,11 @@ impl Opening {
         instance.effects(law)
     }
 
+    fn watermark(&self, instance: &mut Instance, time: i64) -> std::result::Result<Vec<Effect>, Trouble> {
+        instance.transform("watermark", None, |g, s| g.call_watermark(s, time.div_euclid(1000)))?;
+        instance.effects(false)
+    }
+
     /// An instance close to its limit is given up before it traps: memory of WebAssembly never shrinks, and some guests leak.
     fn is_full(&self, instance: &Instance) -> bool {
         instance.memory() > self.setup.bounds.memory / 4 * 3
@@ -183,6 +188,12 @@ impl Map for PluginMap {
 const REDONE: usize = 64;
 const REDONE_BYTES: usize = 16 << 20;
 
+/// A call that changed the state.
+enum Call {
+    Rows(usize, RecordBatch),
+    Watermark(i64),
+}
+
 /// A plugin with state, several inputs, or keys: one instance for each parallel instance of the node.
 pub struct PluginTransform {
     opening: Opening,
@@ -192,7 +203,7 @@ pub struct PluginTransform {
     faults: Faults,
     /// With `on_error: Reject`: the state at some time, and the calls since then that ended well.
     saved: Option<Vec<u8>>,
-    since: Vec<(usize, RecordBatch)>,
+    since: Vec<Call>,
     since_bytes: usize,
 }
 
@@ -210,7 +221,9 @@ impl PluginTransform {
         }
         let done = self.opening.process(&mut self.instance, port, rows, !self.stateful);
         match &done {
-            Ok(_) if self.stateful && self.opening.on_error == OnError::Reject => self.remember(port, rows)?,
+            Ok(_) if self.stateful && self.opening.on_error == OnError::Reject => {
+                self.remember(Call::Rows(port, rows.clone()), rows.get_array_memory_size())?;
+            }
             Ok(_) => {}
             // Whatever the failed call has done to the state is undone.
             Err(_) if self.opening.on_error == OnError::Reject => self.restore()?,
@@ -225,9 +238,9 @@ impl PluginTransform {
         Ok(done)
     }
 
-    fn remember(&mut self, port: usize, rows: &RecordBatch) -> Result<()> {
-        self.since_bytes += rows.get_array_memory_size();
-        self.since.push((port, rows.clone()));
+    fn remember(&mut self, call: Call, bytes: usize) -> Result<()> {
+        self.since_bytes += bytes;
+        self.since.push(call);
         if self.since.len() >= REDONE || self.since_bytes >= REDONE_BYTES {
             self.saved = Some(self.save()?);
             self.since.clear();
@@ -262,9 +275,12 @@ impl PluginTransform {
         if let Some(state) = &self.saved {
             fresh.transform("load", None, |g, s| g.call_load(s, state))?;
         }
-        for (port, rows) in &self.since {
-            // What it did with them then, it has done.
-            self.opening.process(&mut fresh, *port, rows, false)?;
+        // What it did with them then, it has done.
+        for call in &self.since {
+            match call {
+                Call::Rows(port, rows) => _ = self.opening.process(&mut fresh, *port, rows, false)?,
+                Call::Watermark(time) => _ = self.opening.watermark(&mut fresh, *time)?,
+            }
         }
         Ok(fresh)
     }
@@ -293,6 +309,19 @@ impl Transform for PluginTransform {
             }
         }
         Ok(())
+    }
+
+    fn watermark(&mut self, time: i64, out: &mut dyn Out) -> Result<i64> {
+        if self.stateful {
+            // There are no rows to blame: a fault here ends the run, as one in `finish` does.
+            let done = self.opening.watermark(&mut self.instance, time);
+            let effects = done.map_err(|t| self.opening.error(t))?;
+            if self.opening.on_error == OnError::Reject {
+                self.remember(Call::Watermark(time), 0)?;
+            }
+            replay(effects, None, out)?;
+        }
+        Ok(time)
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {

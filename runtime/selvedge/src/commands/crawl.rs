@@ -123,7 +123,7 @@ impl Work<'_> {
         };
         let merged = old.merged(&now, how);
         // A file that says the same keeps its bytes, comments included.
-        let changes = merged.columns != old.columns || merged.crawled != old.crawled || !merged.drift(old).is_empty();
+        let changes = merged.to_string() != old.to_string();
         let write = changes && !self.args.check;
         let verb = match (drift.is_empty(), write) {
             (true, false) => "unchanged",

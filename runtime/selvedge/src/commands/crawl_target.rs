@@ -98,6 +98,8 @@ impl Target {
         if let Some(out) = &args.out {
             target.out = out.clone();
         }
+        // A `./` that nobody wrote.
+        target.out = target.out.strip_prefix(".").map(Path::to_path_buf).unwrap_or(target.out);
         Some(target)
     }
 

@@ -264,6 +264,7 @@ impl Walk<'_> {
 mod tests {
     use super::*;
     use arrow::datatypes::Field;
+    use proptest::prelude::*;
 
     fn choice(types: &[DataType]) -> DataType {
         let field = |ty: &DataType| Field::new(selvedge_node::choice_name(ty), ty.clone(), true);
@@ -309,5 +310,39 @@ mod tests {
         assert_eq!(misfit(r#"{"price":1.5}"#), "field `price`: 1.5 is none of Int64, Utf8");
         assert_eq!(misfit(r#"{"items":[{"price":true}]}"#), "field `items.price`: true is none of Int64, Utf8");
         assert!(misfit(r#"{"any":9007199254740993}"#).starts_with("field `any`: 9007199254740993 is none of"));
+    }
+
+    proptest! {
+        /// Whatever a line is, nothing panics, and a line of JSON stays one, with the same values in it.
+        #[test]
+        fn any_line_is_spelled_or_left(
+            line in prop_oneof![
+                any::<Vec<u8>>(),
+                r#"\{"price":[\[\]{},:"0-9a\\. -]{0,12}\}?"#.prop_map(String::into_bytes),
+                (any::<i64>(), ".{0,6}", any::<bool>()).prop_map(|(n, text, number)| {
+                    let price = if number { Value::from(n) } else { Value::from(text) };
+                    serde_json::json!({"x": [price.clone(), {"price": 1.5}], "price": price}).to_string().into_bytes()
+                }),
+            ],
+        ) {
+            let price = choice(&[DataType::Int64, DataType::Utf8, DataType::new_list(DataType::Int64, true)]);
+            let choices = Choices::of(&vec![Field::new("price", price, true)].into()).unwrap();
+            let Ok(spelled) = choices.spell(&line) else { return Ok(()) };
+            let Ok(mut before) = serde_json::from_slice::<Value>(&line) else { return Ok(()) };
+            let mut after: Value = serde_json::from_slice(&spelled).unwrap();
+            if let (Some(before), Some(after)) = (before.as_object_mut(), after.as_object_mut())
+                && let (Some(plain), Some(chosen)) = (before.remove("price"), after.remove("price"))
+                && !plain.is_null()
+            {
+                let name = match &plain {
+                    Value::String(_) => "utf8",
+                    Value::Array(_) => "list",
+                    number => if number.is_i64() || number.is_f64() { "int64" } else { "utf8" },
+                };
+                prop_assert!(chosen.get(name).is_some(), "{chosen}");
+                prop_assert!(name == "utf8" && !plain.is_string() || chosen[name] == plain, "{chosen}");
+            }
+            prop_assert_eq!(before, after);
+        }
     }
 }

@@ -6,7 +6,7 @@ use crate::paths::Found;
 use crate::request::Request;
 use crate::typed::shorten;
 use arrow::datatypes::{DataType, Field};
-use selvedge_node::Result;
+use selvedge_node::{Error, Result};
 use serde_json::Value;
 use std::borrow::Cow;
 use std::collections::HashMap;
@@ -15,6 +15,8 @@ use std::collections::HashMap;
 const FILES: usize = 100;
 /// No more than this of each file.
 const BYTES: usize = 32 << 20;
+/// Lines are held whole, and a file may have none.
+const LONGEST: usize = 64 << 20;
 
 /// What all values of a field seen so far are.
 #[derive(Debug, Clone, PartialEq)]
@@ -284,6 +286,10 @@ pub(super) fn each_line(
         }
         text.drain(..from);
         searched = text.len();
+        if text.len() > LONGEST {
+            let what = format!("{} has a line of more than {LONGEST} bytes", file.name);
+            return Err(Error::data(what).help("NDJSON has one JSON object on each line: is the format another one?"));
+        }
     }
     if ended && shown < most {
         look(&text);

@@ -3,9 +3,11 @@
 //! ```text
 //!  mod.rs    the node: config, docs            watch.rs   which shards there are, and who is told when one grows
 //!  shard.rs  one shard: where it is read to    clock.rs   event time: the watermark, and rows from the future
+//!  lines.rs  plain text
 //! ```
 
 mod clock;
+mod lines;
 mod shard;
 #[cfg(test)]
 mod tests;
@@ -18,6 +20,7 @@ use crate::paths::{Paths, find};
 use crate::request::Request;
 use crate::typed::OnError;
 use clock::{Rules, Setting};
+use lines::Plain;
 use selvedge_node::{EventTime, Span, prelude::*};
 use selvedge_schemas::{Declared, Known};
 use watch::Folder;
@@ -33,6 +36,9 @@ pub struct Config {
     connection: Option<Spanned<String>>,
     /// The shards: a glob (`mobile/*.ndjson`) or a folder. Names that start with `_` or `.` are passed over.
     path: Spanned<String>,
+    /// What a line is.
+    #[serde(default)]
+    format: Spanned<Format>,
     /// The columns and their types, all of which may be null: `{ "user": Utf8, "at": Timestamp }`; or the path of a schema file
     /// that `selvedge crawl` wrote, relative to the graph. Without it, they come from the first lines of what is there.
     #[serde(default)]
@@ -54,6 +60,31 @@ pub struct Config {
     shard: Option<Column>,
 }
 
+/// What a line is.
+#[derive(Debug, Clone, Default, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+enum Format {
+    /// A JSON object.
+    #[default]
+    Ndjson,
+    /// Text, which becomes a column of this name. `ParseLog` takes it apart.
+    Lines {
+        #[serde(default = "line")]
+        column: Column,
+    },
+}
+
+fn line() -> Column {
+    Column::new("line".into(), Span::default())
+}
+
+/// How the lines of a stream become rows.
+#[derive(Clone)]
+enum Decoding {
+    Ndjson(Arc<ndjson::Layout>),
+    Lines(Arc<Plain>),
+}
+
 fn max_record() -> Spanned<u64> {
     Spanned::new(16 << 20, Span::default())
 }
@@ -64,13 +95,13 @@ const LARGEST_RECORD: u64 = 1 << 30;
 impl Kind for Stream {
     const NAME: &'static str = "Stream";
     const ROLE: Role = Role::Source;
-    const ABOUT: &'static str = "reads a folder of NDJSON shard files as they grow, without end";
-    const DOCS: &'static str = r#"Reads shard files, one JSON object a line, and goes on reading as lines are appended, without end. The system tells of every
+    const ABOUT: &'static str = "reads a folder of shard files, NDJSON or plain lines, as they grow, without end";
+    const DOCS: &'static str = r#"Reads shard files, one JSON object a line (or one line of text: `format: Lines`), and goes on reading as lines are appended, without end. The system tells of every
 change, so nothing is polled and an idle stream costs nothing. `run --once` ends where each shard has been caught up with; so do several
 graphs that are run with one command. SIGTERM ends a stream as well: what has been read arrives, is published, and the exit code is 0.
 
 Rows of one shard keep their order; shards are read side by side. Lines and types are read as by `Files(format: Ndjson)`, with the same
-reasons of rejected rows (`ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`).
+reasons of rejected rows (`lines.utf8` and `lines.record_too_long` of plain text; `ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`).
 
 ### Shards
 - A line without its line feed is not read before the line feed comes. (The last one of a shard that was replaced or removed is
@@ -130,12 +161,26 @@ reasons of rejected rows (`ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson
             unknown_fields: config.unknown_fields,
             max_record: *config.max_record as usize,
         };
-        let (layout, notes) = ndjson::layout(&request, &sample)?;
-        let schema = layout.output.schema.clone();
+        let (decoding, schema, notes) = match &*config.format {
+            Format::Ndjson => {
+                let (layout, notes) = ndjson::layout(&request, &sample)?;
+                let schema = layout.output.schema.clone();
+                (Decoding::Ndjson(layout), schema, notes)
+            }
+            Format::Lines { column } => {
+                if let Some(schema) = &config.schema {
+                    let problem = Problem::error(schema.span, "lines of text have no schema: they are one column");
+                    return Err(problem.help("leave `schema` out, and give it to ParseLog").into());
+                }
+                let plain = Plain::new(column, config.shard.as_ref(), sample.max_record)?;
+                let schema = plain.output.schema.clone();
+                (Decoding::Lines(Arc::new(plain)), schema, vec![])
+            }
+        };
         let rules = config.event_time.map(|setting| Rules::new(&setting, &schema)).transpose()?;
         let time = if rules.is_some() { EventTime::Tells } else { EventTime::Passes };
         let Known { guard, warnings, .. } = known.unwrap_or_default();
-        let source = guard.watch(Box::new(Folder::new(root, paths, layout, rules)), &schema);
+        let source = guard.watch(Box::new(Folder::new(root, paths, decoding, rules)), &schema);
         let mut built = Built::new(vec![schema], Work::Source(Arc::from(source))).may_reject(true).time(time);
         built.unbounded = true;
         built.notes.push(match files.len() {

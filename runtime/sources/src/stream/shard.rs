@@ -1,9 +1,10 @@
 //! One shard: how far it has been read, and what to do when its file is replaced, cut off or removed.
 
+use super::Decoding;
 use super::clock::{Clock, Rules, Timed};
 use super::watch::Shared;
 use crate::compression::Input;
-use crate::ndjson::{Layout, NdjsonReader};
+use crate::ndjson::NdjsonReader;
 use selvedge_node::{Next, Reader, Split, Watermark, prelude::*};
 use serde::Serialize;
 use std::fs::File;
@@ -48,7 +49,7 @@ pub struct Shard {
     place: Place,
     /// It was longer when it was read last.
     truncated: bool,
-    layout: Arc<Layout>,
+    decoding: Decoding,
     rules: Option<Rules>,
     shared: Arc<Shared>,
 }
@@ -58,7 +59,7 @@ impl Shard {
     pub fn open(
         path: PathBuf,
         name: String,
-        layout: Arc<Layout>,
+        decoding: Decoding,
         rules: Option<Rules>,
         shared: Arc<Shared>,
     ) -> Result<Option<Shard>> {
@@ -71,7 +72,7 @@ impl Shard {
         let place = before.filter(|_| !truncated).unwrap_or(Place { file: number, ..Place::default() });
         // Events name the file by its full path.
         let path = path.canonicalize().unwrap_or(path);
-        Ok(Some(Shard { file: Arc::new(file), path, name, place, truncated, layout, rules, shared }))
+        Ok(Some(Shard { file: Arc::new(file), path, name, place, truncated, decoding, rules, shared }))
     }
 }
 
@@ -157,13 +158,19 @@ impl ShardReader {
             }
             _ => Box::new(Part { file: shard.file.clone(), at: shard.place.offset, end: shard.place.offset + bytes }),
         };
-        let input = Input::of(input, &shard.name);
-        let reader = NdjsonReader::new(shard.layout.clone(), input, shard.name.clone(), None, &self.task);
-        let mut reader = reader.behind(shard.place.line);
         let mut out = Timed { out, clock: self.clock.as_mut() };
-        while reader.read(&mut out)? != Next::Done {}
+        let lines = match &shard.decoding {
+            Decoding::Ndjson(layout) => {
+                let input = Input::of(input, &shard.name);
+                let reader = NdjsonReader::new(layout.clone(), input, shard.name.clone(), None, &self.task);
+                let mut reader = reader.behind(shard.place.line);
+                while reader.read(&mut out)? != Next::Done {}
+                reader.lines()
+            }
+            Decoding::Lines(plain) => plain.send(input, bytes, &shard.name, shard.place.line, &mut out)?,
+        };
         shard.place.offset += bytes;
-        shard.place.line += reader.lines();
+        shard.place.line += lines;
         shard.place.time = self.clock.as_ref().and_then(Clock::latest);
         self.scanned = 0;
         Ok(())

@@ -1,8 +1,8 @@
 //! The folder of a stream: which shards there are, who is to be woken when one grows, and where each was read to.
 
+use super::Decoding;
 use super::clock::Rules;
 use super::shard::{Place, Shard};
-use crate::ndjson::Layout;
 use crate::paths::{Found, Paths, find};
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
@@ -17,7 +17,7 @@ use std::time::Instant;
 pub struct Folder {
     root: PathBuf,
     path: Spanned<Paths>,
-    layout: Arc<Layout>,
+    decoding: Decoding,
     rules: Option<Rules>,
     shared: Arc<Shared>,
     /// Kept for as long as the stream is read.
@@ -94,8 +94,8 @@ impl Shared {
 }
 
 impl Folder {
-    pub fn new(root: PathBuf, path: Spanned<Paths>, layout: Arc<Layout>, rules: Option<Rules>) -> Folder {
-        Folder { root, path, layout, rules, shared: Arc::default(), watcher: Mutex::default() }
+    pub fn new(root: PathBuf, path: Spanned<Paths>, decoding: Decoding, rules: Option<Rules>) -> Folder {
+        Folder { root, path, decoding, rules, shared: Arc::default(), watcher: Mutex::default() }
     }
 
     /// The folder that the pattern starts in, and whether it reaches below.
@@ -144,7 +144,7 @@ impl Folder {
         })?;
         let mut splits: Vec<Box<dyn Split>> = vec![];
         for Found { path, name, .. } in files {
-            let shard = Shard::open(path, name, self.layout.clone(), self.rules.clone(), self.shared.clone())?;
+            let shard = Shard::open(path, name, self.decoding.clone(), self.rules.clone(), self.shared.clone())?;
             splits.extend(shard.map(|shard| Box::new(shard) as Box<dyn Split>));
         }
         Ok(splits)
