@@ -44,7 +44,7 @@ fn a_folder_and_a_database_become_schema_files() {
     prints(ran, &["schemas/lake/orders.ron: new, 3 columns", "schemas/lake/shops.ron: new, 3 columns"]);
     assert_eq!(
         read(&place, "schemas/lake/orders.ron"),
-        r#"// What `selvedge crawl` found. Types may be made narrower by hand; a later crawl tells where it disagrees.
+        r#"// Written by `selvedge crawl`, which keeps it up to date but for columns with `pinned: true`.
 Schema(
     from: "lake",
     object: Files(connection: "lake", path: "orders/*.ndjson", format: Ndjson()),
@@ -338,4 +338,69 @@ fn files_of_one_column_and_two_types_are_read_as_a_choice() {
     assert!(schema.contains("Choice([Int64, Utf8])"), "{schema}\n{ran}");
     place.selvedge(&["run", "graph.ron", "--quiet"]).code(0);
     assert_eq!(place.published("out/n").len(), 6);
+}
+
+#[test]
+fn a_stream_is_crawled_as_the_files_that_it_is() {
+    let place = place();
+    place.write("lake/mobile/1.ndjson", "{\"user\":\"a\",\"at\":1}\n{\"user\":7,\"at\":2}\n");
+    place.write(
+        "graph.ron",
+        r#"Graph(name: "clicks", nodes: {
+            "clicks": Stream(connection: "lake", path: "mobile/*.ndjson", schema: "schemas/clicks.ron"),
+            "users": SchemaEdit(input: "clicks", edits: [ResolveChoice("user", Cast(Utf8))]),
+            "none": Null(input: "users"),
+        })"#,
+    );
+    place.selvedge(&["crawl", "graph.ron"]).code(0);
+    let schema = read(&place, "schemas/clicks.ron");
+    for line in [
+        r#"object: Files(connection: "lake", path: "mobile/*.ndjson", format: Ndjson()),"#,
+        r#""user": Column(type: Choice([Int64, Utf8])),"#,
+    ] {
+        assert!(schema.contains(line), "{schema}");
+    }
+    place.selvedge(&["check", "graph.ron"]).code(0);
+    place.selvedge(&["crawl", "graph.ron", "--check"]).code(0);
+}
+
+#[test]
+fn what_a_row_of_a_choice_was_comes_out_as_it_was() {
+    let place = place();
+    let lines = r#"{"v":1}
+{"v":"1"}
+{"v":-1.5}
+{"v":true}
+{"v":[1,2]}
+{"v":{"a":"x"}}
+{"v":null}
+{"v":12345678901234567890}
+{"v":9007199254740993}
+"#;
+    place.write("lake/any/a.ndjson", lines);
+    place.write(
+        "graph.ron",
+        r#"Graph(nodes: {
+            "rows": Files(connection: "lake", path: "any/*.ndjson", format: Ndjson(), schema: "schemas/rows.ron"),
+            "out": Files(input: "rows", path: "out/any", format: Ndjson()),
+        })"#,
+    );
+    place.selvedge(&["crawl", "graph.ron"]).code(0);
+    let choice = "Choice([Boolean, Int64, Float64, Utf8, List(Int64), Struct({\"a\": Utf8})])";
+    assert!(read(&place, "schemas/rows.ron").contains(choice), "{}", read(&place, "schemas/rows.ron"));
+    place.selvedge(&["run", "graph.ron", "--quiet"]).code(0);
+    assert_eq!(
+        place.published("out/any"),
+        [
+            r#"{"v":{"boolean":true}}"#,
+            r#"{"v":{"float64":-1.5}}"#,
+            r#"{"v":{"int64":1}}"#,
+            r#"{"v":{"int64":9007199254740993}}"#,
+            r#"{"v":{"list":[1,2]}}"#,
+            r#"{"v":{"struct":{"a":"x"}}}"#,
+            r#"{"v":{"utf8":"1"}}"#,
+            r#"{"v":{"utf8":"12345678901234567890"}}"#,
+            r#"{}"#,
+        ]
+    );
 }

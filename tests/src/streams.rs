@@ -219,3 +219,70 @@ fn what_one_graph_appends_another_reads() {
     }
     assert_eq!(shards.len(), 7);
 }
+
+#[test]
+fn lines_of_text_are_rows() {
+    let graph = r#"Graph(
+        name: "logs",
+        nodes: {
+            "log": Stream(path: "in/*.log", format: Lines(), max_record: 1500000, shard: "file"),
+            "out": Files(input: "log", path: "out", format: Ndjson(), mode: Append),
+            "bad": Files(input: "log.errors", path: "bad", format: Ndjson(), mode: Append),
+        },
+    )"#;
+    let place = Place::with(graph);
+    let long = "x".repeat(1_400_000);
+    let text = format!("first\r\n\n  \n\u{5e9}\u{5dc}\u{5d5}\u{5dd} e\u{301}\n{long}\n{long}{long}\nlast\nhalf a line");
+    append(&place, "in/a.log", &text);
+    let mut file = std::fs::File::create(place.path("in/b.log")).unwrap();
+    file.write_all(b"good\nb\xffd\n").unwrap();
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    let mut lines: Vec<(String, String)> = vec![];
+    for line in place.published("out") {
+        let row: Value = serde_json::from_str(&line).unwrap();
+        lines.push((row["file"].as_str().unwrap().into(), row["line"].as_str().unwrap().into()));
+    }
+    lines.sort();
+    let expected = ["first", "last", &long, "\u{5e9}\u{5dc}\u{5d5}\u{5dd} e\u{301}"];
+    let mut expected: Vec<_> = expected.iter().map(|line| ("in/a.log".to_string(), line.to_string())).collect();
+    expected.push(("in/b.log".into(), "good".into()));
+    expected.sort();
+    assert_eq!(lines, expected);
+    let bad = place.published("bad").join("\n");
+    assert!(bad.contains("in/a.log:6: a line of 2800000 bytes, where 1500000 are allowed"), "{}", &bad[..400]);
+    assert!(bad.contains("in/b.log:2: not UTF-8, at byte 2 of the line"), "{}", &bad[..400]);
+}
+
+/// Rows of one minute counted as event time passes, and those that come after that.
+#[test]
+fn a_window_is_sent_when_its_time_has_passed_and_late_rows_leave_by_their_port() {
+    let graph = r#"Graph(
+        name: "windows",
+        nodes: {
+            "events": Stream(
+                path: "in/*.ndjson",
+                schema: { "user": Utf8, "at": Timestamp, "n": Int64 },
+                event_time: (column: "at", lateness: "10s"),
+            ),
+            "minutes": Window(
+                input: "events", keys: ["user"], time: "at", window: Tumbling("1m"), aggregates: { "n": "sum(n)" },
+            ),
+            "out": Files(input: "minutes", path: "out", format: Ndjson(), mode: Append, roll: (interval: "200ms")),
+            "late": Files(input: "minutes.late", path: "late", format: Ndjson(), mode: Append),
+            "bad": Files(input: ["events.errors", "minutes.errors"], path: "bad", format: Ndjson(), mode: Append),
+        },
+    )"#;
+    let place = Place::with(graph);
+    let at = |time: &str, n: u64| format!("{{\"user\":\"ann\",\"at\":\"2026-01-01T00:{time}Z\",\"n\":{n}}}\n");
+    append(&place, "in/a.ndjson", &(at("00:01", 1) + &at("00:59", 2) + &at("01:05", 4)));
+    let running = place.start(&["run", "graph.ron", "--quiet", "--report", "report.json"]);
+    // The watermark is ten seconds behind: the first minute is not over yet.
+    append(&place, "in/a.ndjson", &(at("00:30", 8) + &at("01:10", 16)));
+    place.until("the first minute", || numbers(&place) == [11]);
+    append(&place, "in/a.ndjson", &(at("00:45", 32) + &at("01:20", 64)));
+    place.until("the late row", || place.published("late").len() == 1);
+    assert_eq!(numbers(&place), [11]);
+    ended(running);
+    assert_eq!(numbers(&place), [11, 84]);
+    assert!(place.published("late")[0].contains("\"n\":32"));
+}

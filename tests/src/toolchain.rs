@@ -27,6 +27,8 @@ pub fn python(packages: &[&str]) -> PathBuf {
     let temporary = env!("CARGO_TARGET_TMPDIR");
     let folder = Path::new(temporary).join(packages.join("-").replace("==", "-"));
     if !folder.is_dir() {
+        // Cargo makes it when it builds, and it may have been emptied since.
+        std::fs::create_dir_all(temporary).unwrap();
         let done = |command: &mut Command| command.status().is_ok_and(|s| s.success());
         let made = tempfile::tempdir_in(temporary).unwrap();
         let mut python = PathBuf::from("python3");

@@ -3,8 +3,11 @@
 mod best;
 mod distinct;
 mod order;
+mod recent;
 
+use crate::group_sort::{Clock, time_column};
 use selvedge_node::prelude::*;
+use selvedge_node::{EventTime, Period};
 use selvedge_state::RowHasher;
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
@@ -20,6 +23,21 @@ pub(crate) struct Config {
     /// Which row of a key to keep.
     #[serde(default)]
     keep: Keep,
+    /// How long a key is remembered, in event time: `(time: "ts", for: "24h")`. For ever if left out, which rows that never end do
+    /// not allow.
+    #[serde(default)]
+    within: Option<Within>,
+}
+
+/// How long a key is remembered.
+#[derive(Debug, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct Within {
+    /// The column of event time: a timestamp or a date.
+    time: Column,
+    /// A row is a duplicate if one of its key was sent at most this much earlier or later: `"24h"`.
+    #[serde(rename = "for")]
+    length: Spanned<Period>,
 }
 
 /// Which row of a key to keep.
@@ -106,6 +124,12 @@ NaN equals NaN. The rows that are not kept are dropped as `duplicate`.
 arrive: a null in `by` loses to any value, and among rows that are equal in `by` the one with the larger 128-bit hash of the \
 whole row stays. NaN counts as larger than infinity, text is compared by its bytes.
 
+**In a stream** give `within`, so that keys are forgotten: a row is a duplicate if its time is at most `for` away from \
+that of the latest row of its key that was sent. What is older than the watermark by more than `for` is forgotten. The first row to arrive stays, so that \
+only `Any` and `First` without `by` go with it. A row whose time is null is rejected as `null_time`. About 80 bytes for each \
+key that is remembered stay in memory, in a bounded run for each key; if they do not fit, the run stops and says so. Without `within`, and with any other `keep`, rows that never \
+end are refused.
+
 Keys are compared by a 128-bit hash (docs/decisions/0002-hash-is-identity.md). Memory: about 26 bytes for each different row or \
 key where rows do not wait; where they do, the rows themselves. What exceeds the node's share of the memory budget goes to the \
 scratch folder and is worked off, part by part, when the input ends. Output order is not input order.";
@@ -146,22 +170,39 @@ scratch folder and is worked off, part by part, when the input ends. Output orde
                 problems.take(order_of(by, whole, &schema)).map(|columns| order::Order::new(&schema, columns, greatest))
             }
         };
+        let within = config.within.and_then(|within| {
+            if latest || order.is_some() {
+                let message =
+                    "with `within` the first row to arrive is kept, not the last one nor one chosen by columns";
+                problems.push(Problem::error(within.length.span, message).help("keep: First, or GroupSort before it"));
+            }
+            let time = problems.take(time_column(&schema, &within.time))?;
+            Some((Clock::of(time, schema.field(time).data_type()), within.length.value.0))
+        });
         problems.or(())?;
 
         let hasher = RowHasher::new(&schema, &keys).map_err(|e| Problem::error(inputs[0].span, e.message))?;
         let output = schema.clone();
+        let in_order = config.keys.is_some() && !any;
         let by_key = Partitioning::Keys(vec![keys]);
+        if let Some((clock, length)) = within {
+            let partitioning = if in_order { Partitioning::InOrder } else { by_key };
+            let make = move |task: &Task| Ok(recent::Recent::new(&hasher, &clock, length, task));
+            return Ok(Built::transform(output, partitioning, make).may_reject(true).time(EventTime::Needs));
+        }
+        let waits =
+            "give `within: (time: \"…\", for: \"24h\")` with `keep: Any` or `First`, so that keys are forgotten";
         if let Some(order) = order {
             let make = move |task: &Task| best::Best::new(&schema, &hasher, Some(order.clone()), task);
-            return Ok(Built::transform(output, by_key, make));
+            return Ok(Built::transform(output, by_key, make).waits_for_end(waits));
         }
         if latest && config.keys.is_some() {
             let make = move |task: &Task| best::Best::new(&schema, &hasher, None, task);
-            return Ok(Built::transform(output, Partitioning::InOrder, make));
+            return Ok(Built::transform(output, Partitioning::InOrder, make).waits_for_end(waits));
         }
-        let in_order = config.keys.is_some() && !any;
         let partitioning = if in_order { Partitioning::InOrder } else { by_key };
-        Ok(Built::transform(output, partitioning, move |task| distinct::Distinct::new(&schema, &hasher, task)))
+        let make = move |task: &Task| distinct::Distinct::new(&schema, &hasher, task);
+        Ok(Built::transform(output, partitioning, make).waits_for_end(waits))
     }
 }
 

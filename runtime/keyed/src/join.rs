@@ -131,6 +131,10 @@ created: `multiplied`, the second and further matches of left rows; `unmatched r
 share of the memory budget, left rows then pass by as they come; if not, both inputs are set apart by key on disk and joined \
 part by part when both have ended (Grace hash join). A key with more right rows than fit takes several goes over its left rows.
 
+**In a stream** `left` may have no end, if `right` has one and its rows fit the node's share of the memory budget: left rows wait \
+until `right` has ended, then pass by. If they do not fit, the run stops and says so. A `right` without end, and `Right` or `Full` \
+in a graph without end, are refused.
+
 Parallel, by the hash of the keys. Rows come out in no particular order.";
     const EXAMPLE: &'static str =
         r#"Join(input: {"left": "orders", "right": "customers"}, on: ["customer_id"], how: Left, suffix: "_customer")"#;
@@ -178,8 +182,18 @@ Parallel, by the hash of the keys. Rows come out in no particular order.";
         let bug = |e: Error| Problem::error(config.on.span, e.message);
         let hashers = [RowHasher::new(&left, &lk).map_err(bug)?, RowHasher::new(&right, &rk).map_err(bug)?];
         let output = shape.output.clone();
-        let make = move |task: &Task| Ok(Work::new(&shape, &hashers, task));
-        Ok(Built::transform(output, Partitioning::Keys(vec![lk, rk]), make))
+        let endless = inputs[LEFT].unbounded;
+        let make = move |task: &Task| Ok(Work::new(&shape, &hashers, endless, task));
+        let built = Built::transform(output, Partitioning::Keys(vec![lk, rk]), make);
+        // Left rows without end may pass a table that ends; everything else waits for an end that does not come.
+        let waits = inputs[RIGHT].unbounded || config.how.unmatched_right();
+        Ok(if waits {
+            built.waits_for_end(
+                "give the input that ends to `right` and join with `how: Inner`, `Left`, `Semi` or `Anti`: its rows become a table",
+            )
+        } else {
+            built
+        })
     }
 }
 
@@ -202,6 +216,8 @@ struct Work {
     waiting: [Option<Partitions>; 2],
     /// All right rows, in memory.
     table: Option<Table>,
+    /// Left rows never end: they cannot wait on disk for it.
+    endless: bool,
     reservation: Reservation,
     hashes: Vec<u128>,
 }
@@ -212,13 +228,14 @@ fn floor(task: &Task) -> u64 {
 }
 
 impl Work {
-    fn new(shape: &Shape, hashers: &[RowHasher; 2], task: &Task) -> Work {
+    fn new(shape: &Shape, hashers: &[RowHasher; 2], endless: bool, task: &Task) -> Work {
         Work {
             shape: shape.clone(),
             hashers: hashers.clone(),
             task: task.clone(),
             waiting: [&shape.left, &shape.right].map(|s| Some(Partitions::new(task, s))),
             table: None,
+            endless,
             reservation: task.memory.reserve(),
             hashes: vec![],
         }
@@ -320,9 +337,21 @@ impl Transform for Work {
         }
     }
 
+    /// Left rows wait for the table, so nothing can be promised before it is there.
+    fn watermark(&mut self, time: i64, _: &mut dyn Out) -> Result<i64> {
+        Ok(if self.table.is_some() { time } else { i64::MIN })
+    }
+
     fn end(&mut self, port: usize, out: &mut dyn Out) -> Result<()> {
-        if port != RIGHT || !self.room_for_table() {
+        if port != RIGHT {
             return Ok(());
+        }
+        if !self.room_for_table() {
+            return match self.endless {
+                true => Err(Error::world("the rows of `right` take more than this node's share of the memory budget")
+                    .help("raise --memory, or leave out columns and rows of `right` that are not needed")),
+                false => Ok(()),
+            };
         }
         let Some(build) = self.waiting[RIGHT].take() else { return Ok(()) };
         let mut table = Table::new(&self.shape.right, build.rows());

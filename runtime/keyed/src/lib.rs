@@ -11,3 +11,6 @@ use selvedge_node::{ErasedKind, erase};
 pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
     vec![erase::<dedup::Dedup>(), erase::<group_sort::GroupSort>(), erase::<join::Join>()]
 }
+
+#[cfg(test)]
+mod tests;

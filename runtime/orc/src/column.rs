@@ -84,7 +84,11 @@ impl Column {
         let refused = |help: &str| Error::bug(format!("column `{name}` of type {ty} in an ORC file: {help}"));
         let storage = storage(ty).map_err(refused)?;
         let below = || {
-            let column = |f: &Arc<arrow::datatypes::Field>| Column::new(&format!("{name}.{}", f.name()), f.data_type());
+            let column = |f: &Arc<arrow::datatypes::Field>| {
+                // The root has no name of its own.
+                let path = if name.is_empty() { f.name().clone() } else { format!("{name}.{}", f.name()) };
+                Column::new(&path, f.data_type())
+            };
             children(&storage).iter().map(column).collect::<Result<Vec<_>>>()
         };
         let (data, values) = match &storage {

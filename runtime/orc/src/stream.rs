@@ -36,68 +36,88 @@ impl Compression {
 }
 
 enum Method {
-    None,
     Zlib(Compress),
     Snappy(Box<snap::raw::Encoder>),
     Zstd(zstd::bulk::Compressor<'static>),
 }
 
-/// One compressor for all streams of a file: its tables are made once.
+/// One compressor for all streams of a file: its tables are made once a stripe, with the first chunk.
 pub struct Codec {
-    method: Method,
+    compression: Compression,
+    method: Option<Method>,
+    /// Bytes of the compressor's tables.
+    tables: usize,
     packed: Vec<u8>,
 }
 
+fn failed(e: impl std::fmt::Display) -> Error {
+    Error::bug(format!("compressing ORC: {e}"))
+}
+
 impl Codec {
-    pub fn new(compression: Compression) -> Result<Codec> {
-        let method = match compression {
-            Compression::None => Method::None,
-            Compression::Zlib { level } => Method::Zlib(Compress::new(flate2::Compression::new(level), false)),
-            Compression::Snappy => Method::Snappy(Box::new(snap::raw::Encoder::new())),
-            Compression::Zstd { level } => {
-                let made = zstd::bulk::Compressor::new(level);
-                Method::Zstd(made.map_err(|e| Error::bug(format!("Zstandard at level {level}: {e}")))?)
-            }
-        };
-        Ok(Codec { method, packed: vec![] })
+    pub fn new(compression: Compression) -> Codec {
+        Codec { compression, method: None, tables: 0, packed: vec![] }
     }
 
     fn is_none(&self) -> bool {
-        matches!(self.method, Method::None)
+        self.compression == Compression::None
     }
 
     /// Bytes held for the next chunk.
     pub fn memory(&self) -> usize {
-        self.packed.capacity()
+        self.packed.capacity() + self.tables
     }
 
-    /// Appends `chunk` with its header: compressed, or as it is where that is not longer.
-    fn chunk(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
-        let packed = &mut self.packed;
+    /// Gives back what is held: of many open files, few compress at a time.
+    pub fn rest(&mut self) {
+        *self = Codec::new(self.compression);
+    }
+
+    /// Compresses into `packed`; answers whether that is to be used.
+    fn pack(&mut self, chunk: &[u8]) -> Result<bool> {
+        let Codec { method, packed, tables, .. } = self;
         packed.clear();
-        let failed = |e: &dyn std::fmt::Display| Error::bug(format!("compressing ORC: {e}"));
-        let smaller = match &mut self.method {
-            Method::None => false,
+        let method = match (method, self.compression) {
+            (_, Compression::None) => return Ok(false),
+            (Some(method), _) => method,
+            (none, Compression::Zlib { level }) => {
+                // What zlib's own documentation counts.
+                *tables = 268 << 10;
+                none.insert(Method::Zlib(Compress::new(flate2::Compression::new(level), false)))
+            }
+            (none, Compression::Snappy) => {
+                *tables = size_of::<snap::raw::Encoder>();
+                none.insert(Method::Snappy(Box::new(snap::raw::Encoder::new())))
+            }
+            (none, Compression::Zstd { level }) => {
+                none.insert(Method::Zstd(zstd::bulk::Compressor::new(level).map_err(failed)?))
+            }
+        };
+        match method {
             Method::Zlib(deflate) => {
                 // Where the room is too small, the chunk is kept as it is.
                 packed.reserve(chunk.len());
                 deflate.reset();
-                let status = deflate.compress_vec(chunk, packed, FlushCompress::Finish).map_err(|e| failed(&e))?;
-                status == Status::StreamEnd
+                let status = deflate.compress_vec(chunk, packed, FlushCompress::Finish).map_err(failed)?;
+                return Ok(status == Status::StreamEnd && packed.len() < chunk.len());
             }
             Method::Snappy(snappy) => {
                 packed.resize(snap::raw::max_compress_len(chunk.len()), 0);
-                let length = snappy.compress(chunk, packed).map_err(|e| failed(&e))?;
+                let length = snappy.compress(chunk, packed).map_err(failed)?;
                 packed.truncate(length);
-                true
             }
             Method::Zstd(zstd) => {
                 packed.reserve(zstd::zstd_safe::compress_bound(chunk.len()));
-                zstd.compress_to_buffer(chunk, packed).map_err(|e| failed(&e))?;
-                true
+                zstd.compress_to_buffer(chunk, packed).map_err(failed)?;
+                *tables = zstd.context_mut().sizeof();
             }
-        };
-        let (bytes, original) = if smaller && packed.len() < chunk.len() { (&packed[..], 0) } else { (chunk, 1) };
+        }
+        Ok(packed.len() < chunk.len())
+    }
+
+    /// Appends `chunk` with its header: compressed, or as it is where that is not longer.
+    fn chunk(&mut self, chunk: &[u8], out: &mut Vec<u8>) -> Result<()> {
+        let (bytes, original) = if self.pack(chunk)? { (&self.packed[..], 0) } else { (chunk, 1) };
         out.extend_from_slice(&((bytes.len() << 1 | original) as u32).to_le_bytes()[..3]);
         out.extend_from_slice(bytes);
         Ok(())

@@ -90,7 +90,7 @@ fn numbers() -> impl Strategy<Value = Vec<i64>> {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(200))]
+    #![proptest_config(ProptestConfig::with_cases(100))]
 
     #[test]
     fn numbers_come_back(values in numbers(), nulls in prop::collection::vec(any::<bool>(), 1..50)) {
@@ -281,7 +281,7 @@ fn a_stripe_ends_by_its_bytes_and_memory_is_given_back() {
     assert!(writer.inner().len() > 1 << 20);
     assert!(most < 24 << 20, "{most} bytes held for stripes of 1 MiB");
     writer.flush().unwrap();
-    assert!(writer.memory() < 4 << 20, "{} bytes held after a flush", writer.memory());
+    assert!(writer.memory() < 1 << 20, "{} bytes held after a flush", writer.memory());
 }
 
 #[test]
@@ -291,7 +291,7 @@ fn a_time_that_readers_would_change_is_an_error() {
     let options = Options { compression: Compression::None, stripe_bytes: 1 };
     let mut writer = OrcWriter::new(vec![], &batch.schema(), options).unwrap();
     let error = writer.write(&batch).unwrap_err();
-    assert!(error.message.contains("column `.c` has the timestamp -500"), "{}", error.message);
+    assert!(error.message.contains("column `c` has the timestamp -500"), "{}", error.message);
     let fine = TimestampMillisecondArray::from(vec![-1000, -1500, -999_999_999_999_999, 999_999_999_999_999]);
     check(&[one(fine)], Compression::None, 1);
 }
@@ -301,12 +301,12 @@ fn a_time_that_readers_would_change_is_an_error() {
 fn damage_is_an_error() {
     let batch = every_type(0, 2000);
     for compression in [Compression::None, Compression::Zlib { level: 1 }] {
-        let bytes = write(&[batch.clone()], compression, 1 << 20);
+        let bytes = write(std::slice::from_ref(&batch), compression, 1 << 20);
         for cut in [0, 1, 3, 20, bytes.len() / 2, bytes.len() - 1] {
             assert!(read(&bytes[..cut], 1000).is_err(), "cut at {cut}");
         }
         let mut seed = 7u64;
-        for round in 0..300 {
+        for round in 0..200 {
             seed = seed.wrapping_mul(6_364_136_223_846_793_005).wrapping_add(1_442_695_040_888_963_407);
             let mut changed = bytes.clone();
             // Half of them near the end, where the footers are.

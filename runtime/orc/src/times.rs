@@ -117,6 +117,7 @@ mod tests {
     }
 
     proptest! {
+        #![proptest_config(ProptestConfig::with_cases(64))]
         #[test]
         fn fractions_pass_and_others_do_not(
             values in prop::collection::vec(prop_oneof![0..=MOST, 0..50i64], 1..1500), at in any::<prop::sample::Index>(),

@@ -59,7 +59,7 @@ impl<W: Write> OrcWriter<W> {
             to,
             at: 0,
             options,
-            codec: Codec::new(options.compression)?,
+            codec: Codec::new(options.compression),
             root_type,
             root,
             rows: 0,
@@ -150,6 +150,7 @@ impl<W: Write> OrcWriter<W> {
         self.stripe_stats.push(StripeStatistics { col_stats: parts.stats.iter().map(Stats::proto).collect() });
         self.rows += self.stripe_rows as u64;
         self.stripe_rows = 0;
+        self.codec.rest();
         Ok(())
     }
 

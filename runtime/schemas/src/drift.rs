@@ -58,6 +58,7 @@ impl SchemaFile {
         for column in &self.columns {
             match now.column(&column.name) {
                 None => drift.push(Drift::Removed(column.clone())),
+                Some(_) if self.pinned.contains(&column.name) => {}
                 Some(found) if found.nullable != column.nullable || found.ty.arrow() != column.ty.arrow() => {
                     drift.push(Drift::Changed(column.clone(), found.clone()));
                 }
@@ -77,13 +78,16 @@ impl SchemaFile {
         let mut columns = vec![];
         for column in &self.columns {
             match now.column(&column.name) {
-                Some(found) if how == Update::Update => columns.push(found.clone()),
+                Some(found) if how == Update::Update && !self.pinned.contains(&column.name) => {
+                    columns.push(found.clone())
+                }
                 None if how == Update::Update => {}
                 _ => columns.push(column.clone()),
             }
         }
         columns.extend(now.columns.iter().filter(|c| self.column(&c.name).is_none()).cloned());
-        SchemaFile { columns, ..now.clone() }
+        let pinned = self.pinned.iter().filter(|name| columns.iter().any(|c| c.name == **name)).cloned().collect();
+        SchemaFile { columns, pinned, ..now.clone() }
     }
 
     fn column(&self, name: &str) -> Option<&FoundColumn> {
@@ -114,6 +118,20 @@ mod tests {
         assert_eq!(names(added), "abcd");
         assert_eq!(old.merged(&now, Update::Log), old);
         assert_eq!(old.merged(&now, Update::Update).drift(&now), []);
+    }
+
+    #[test]
+    fn a_pinned_column_keeps_its_type_until_it_is_gone() {
+        let old = file(r#""a": Column(type: Decimal(10, 2), pinned: true), "b": Column(type: Utf8)"#);
+        let now = file(r#""a": Column(type: Utf8), "b": Column(type: Date)"#);
+        let told = |now: &SchemaFile| old.drift(now).iter().map(ToString::to_string).collect::<Vec<_>>();
+        assert_eq!(told(&now), ["~ b: Utf8 → Date"]);
+        let merged = old.merged(&now, Update::Update);
+        assert_eq!((&merged.columns[0], &merged.pinned), (&old.columns[0], &old.pinned));
+        assert_eq!(merged.drift(&now), []);
+        let gone = file(r#""b": Column(type: Utf8)"#);
+        assert_eq!(told(&gone), ["- a: Decimal(10, 2)"]);
+        assert!(old.merged(&gone, Update::Update).pinned.is_empty());
     }
 
     #[test]

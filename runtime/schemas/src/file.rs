@@ -5,6 +5,7 @@ use selvedge_node::{Column, Fields, Problem, Problems, Span, Spanned, Type};
 use selvedge_ron::{FileId, Value, ValueKind, from_value, parse};
 use serde::de::{MapAccess, Visitor};
 use serde::{Deserialize, Deserializer};
+use std::collections::BTreeSet;
 use std::path::Path;
 
 /// What is known of one object.
@@ -18,6 +19,8 @@ pub struct SchemaFile {
     /// The object was gone when last looked for.
     pub deprecated: bool,
     pub columns: Vec<FoundColumn>,
+    /// Columns whose types were written by hand: what a crawl finds does not change them.
+    pub pinned: BTreeSet<String>,
 }
 
 #[derive(Deserialize)]
@@ -38,6 +41,8 @@ struct ReadColumn {
     ty: Spanned<Type>,
     #[serde(default = "yes")]
     nullable: bool,
+    #[serde(default)]
+    pinned: bool,
 }
 
 fn yes() -> bool {
@@ -92,7 +97,7 @@ impl SchemaFile {
     }
 
     fn from_text(text: &str) -> Result<SchemaFile, Problems> {
-        let mut value = parse(FileId(0), text).map_err(Problems::from)?;
+        let mut value = parse(FileId(0), text)?;
         let span = value.span;
         let wrong = || Problem::error(span, "expected Schema(from: \"…\", object: …, columns: {…})");
         let ValueKind::Struct { name: Some(name), fields, .. } = &mut value.kind else { return Err(wrong().into()) };
@@ -110,6 +115,8 @@ impl SchemaFile {
         if read.columns.0.is_empty() {
             problems.push(Problem::error(span, "there is no column").help("crawl the object again"));
         }
+        let pinned = read.columns.0.iter().filter(|(_, column)| column.pinned).map(|(name, _)| name.value.clone());
+        let pinned = pinned.collect();
         let column = |(name, column): (Column, ReadColumn)| FoundColumn {
             name: name.value,
             ty: column.ty.value,
@@ -121,6 +128,7 @@ impl SchemaFile {
             crawled: read.crawled,
             deprecated: read.deprecated,
             columns: read.columns.0.into_iter().map(column).collect(),
+            pinned,
         })
     }
 }
@@ -147,6 +155,7 @@ mod tests {
     columns: {
         "sku": Column(type: Utf8, nullable: false),
         "price": Column(type: Choice([Int64, Utf8])),
+        "day": Column(type: Date, nullable: false, pinned: true),
     },
 )"#;
 
@@ -164,13 +173,17 @@ mod tests {
             DataType::Decimal128(10, 2),
         ] {
             assert_eq!(type_of(&ty).arrow(), ty);
-            file.columns.push(FoundColumn { name: format!("c{}", file.columns.len()), ty: type_of(&ty), nullable: true });
+            file.columns.push(FoundColumn {
+                name: format!("c{}", file.columns.len()),
+                ty: type_of(&ty),
+                nullable: true,
+            });
         }
         file.deprecated = true;
         let text = file.to_string();
         assert!(text.lines().all(|l| l.len() <= 120), "{text}");
         let again = SchemaFile::parse(&text, "orders.ron").unwrap();
-        assert_eq!(again.columns, file.columns);
+        assert_eq!((&again.columns, &again.pinned), (&file.columns, &["day".to_string()].into()));
         assert_eq!(again.to_string(), text);
     }
 

@@ -70,10 +70,7 @@ impl std::fmt::Display for Extent {
 /// The whole file.
 impl std::fmt::Display for SchemaFile {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        writeln!(
-            f,
-            "// What `selvedge crawl` found. Types may be made narrower by hand; a later crawl tells where it disagrees."
-        )?;
+        writeln!(f, "// Written by `selvedge crawl`, which keeps it up to date but for columns with `pinned: true`.")?;
         writeln!(f, "Schema(")?;
         writeln!(f, "    from: {:?},", self.from)?;
         writeln!(f, "    object: {},", self.object)?;
@@ -84,7 +81,8 @@ impl std::fmt::Display for SchemaFile {
         writeln!(f, "    columns: {{")?;
         for column in &self.columns {
             let null = if column.nullable { "" } else { ", nullable: false" };
-            writeln!(f, "        {:?}: Column(type: {}{null}),", column.name, laid_out(&column.ty, 8))?;
+            let pinned = if self.pinned.contains(&column.name) { ", pinned: true" } else { "" };
+            writeln!(f, "        {:?}: Column(type: {}{null}{pinned}),", column.name, laid_out(&column.ty, 8))?;
         }
         writeln!(f, "    }},")?;
         writeln!(f, ")")

@@ -1,7 +1,7 @@
 //! The node `Stream` as a sink: rows appended as lines of JSON to the shard files of a folder.
 //!
 //! ```text
-//! batch ─► hash of the key ─► a staged file for each shard and epoch ─commit─► intent written ─► appended, staged file removed
+//! batch ─► hash of the key ─► a hidden file for each shard and epoch ─commit─► intent written ─► appended, staged file removed
 //! ```
 
 mod append;
@@ -101,22 +101,16 @@ struct StreamSink {
     node: String,
 }
 
-impl StreamSink {
-    fn staging(&self, run: &str) -> PathBuf {
-        self.target.join(folder_name(run, &self.node))
-    }
-}
-
 impl Sink for StreamSink {
     fn open(&self, task: &Task) -> Result<Box<dyn Writer>> {
-        let staging = self.staging(&task.run);
-        fs::create_dir_all(&staging).map_err(|e| Error::io("making", staging.display(), &e))?;
+        fs::create_dir_all(&self.target).map_err(|e| Error::io("making", self.target.display(), &e))?;
         Ok(Box::new(StreamWriter {
             shards: self.shards,
             hasher: self.hasher.clone(),
             instance: task.instance,
             turn: task.instance,
-            staging,
+            target: self.target.clone(),
+            prefix: folder_name(&task.run, &self.node),
             open: BTreeMap::new(),
             number: 0,
             hashes: vec![],
@@ -149,7 +143,9 @@ struct StreamWriter {
     instance: usize,
     /// The shard of the next batch, where there is no key.
     turn: usize,
-    staging: PathBuf,
+    target: PathBuf,
+    /// Of staged files.
+    prefix: String,
     /// By shard: the staged file and its bytes.
     open: BTreeMap<usize, (File, PathBuf, u64)>,
     /// Files made so far.
@@ -163,7 +159,7 @@ impl StreamWriter {
         self.text.clear();
         write_json_lines(batch, true, &mut self.text)?;
         if !self.open.contains_key(&shard) {
-            let path = self.staging.join(format!("{}-{}.part", self.instance, self.number));
+            let path = self.target.join(format!("{}-{}-{}.part", self.prefix, self.instance, self.number));
             self.number += 1;
             let file = File::create(&path).map_err(|e| Error::io("making", path.display(), &e))?;
             self.open.insert(shard, (file, path, 0));
@@ -201,8 +197,7 @@ impl Writer for StreamWriter {
         let mut appends = vec![];
         for (shard, (file, path, bytes)) in std::mem::take(&mut self.open) {
             file.sync_all().map_err(|e| Error::io("syncing", path.display(), &e))?;
-            let staged =
-                path.strip_prefix(self.staging.parent().unwrap_or(&self.staging)).unwrap_or(&path).to_path_buf();
+            let staged = PathBuf::from(path.file_name().unwrap_or_default());
             appends.push(Append { shard: format!("shard-{shard:04}.ndjson"), staged, bytes, from: 0 });
         }
         serde_json::to_string(&appends).map_err(|e| Error::bug(e.to_string()))
@@ -214,7 +209,5 @@ impl Drop for StreamWriter {
         for (_, path, _) in std::mem::take(&mut self.open).into_values() {
             let _ = fs::remove_file(path);
         }
-        // The last one out; those that wait for a commit keep it.
-        let _ = fs::remove_dir(&self.staging);
     }
 }

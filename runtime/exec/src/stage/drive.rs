@@ -153,6 +153,10 @@ impl Stage {
             }
             self.nodes[0].work = work;
             self.send_rejected(0)?;
+            // It cannot tell yet.
+            if promised == i64::MIN {
+                return Ok(());
+            }
             mark = Watermark::At(promised.max(latest));
             self.told.1 = promised.max(latest);
         }

@@ -240,3 +240,51 @@ fn a_set_that_outgrows_its_share_goes_on_from_disk() {
         assert_eq!(std::fs::read_dir(scratch.path()).unwrap().count(), 0, "{config}: files stay behind");
     }
 }
+
+/// A key is remembered for its time and forgotten after it; keys that do not fit are an error that names the settings.
+#[test]
+fn within_a_time_keys_are_remembered_and_then_forgotten() {
+    let config = r#"(keys: ["id"], keep: Any, within: (time: "at", for: "100us"))"#;
+    let rows = |rows: &[(i64, i64)]| {
+        let text = rows.iter().map(|(id, at)| format!("\n{id} | 1970-01-01T00:00:00.{at:06}")).collect::<String>();
+        table(&format!("id:Int64 | at:Timestamp(Microsecond, None){text}"))
+    };
+    let start = |memory: u64| {
+        let built = Case::<Dedup>::new(config).batch(rows(&[])).build().unwrap();
+        assert_eq!((built.time, built.waits_for_end), (EventTime::Needs, None));
+        let task = crate::tests::task(memory, 1000, &std::env::temp_dir());
+        let Work::Transform(make) = built.work else { panic!("not a transform") };
+        (make(&task).unwrap(), task)
+    };
+    let (mut node, task) = start(1 << 20);
+    let mut out = selvedge_testkit::Recorder::default();
+    node.process(0, rows(&[(1, 500), (1, 450), (2, 500), (1, 600), (1, 601)]), &mut out).unwrap();
+    assert_eq!((out.rows_sent(), out.dropped["duplicate"]), (3, 2));
+    let held = task.memory.used();
+    assert_eq!(node.watermark(610, &mut out).unwrap(), 610);
+    assert!(task.memory.used() < held, "key 2 is forgotten");
+    node.process(0, rows(&[(2, 610), (1, 611)]), &mut out).unwrap();
+    assert_eq!((out.rows_sent(), out.dropped["duplicate"]), (4, 3));
+    node.finish(&mut out).unwrap();
+    out.check_law(7);
+
+    let (mut node, _) = start(10_000);
+    let many: Vec<(i64, i64)> = (0..500).map(|i| (i, i)).collect();
+    let error = node.process(0, rows(&many), &mut out).unwrap_err().to_string();
+    assert!(error.contains("keys to remember") && error.contains("`for`"), "{error}");
+
+    let done = Case::<Dedup>::new(config).input("id:Int64 | at:Date32\n 1 | null\n 1 | 2024-01-01").run();
+    assert_eq!((done.rejected[0].code.as_str(), done.rows(0).num_rows()), ("null_time", 1));
+    let case = Case::<Dedup>::new(r#"(keys: ["id"], keep: Last(by: "at"), within: (time: "at", for: "1h"))"#);
+    assert!(case.batch(rows(&[])).problems().contains("with `within` the first row to arrive is kept"));
+}
+
+#[test]
+fn without_a_bound_rows_without_end_are_refused() {
+    for config in
+        ["()", r#"(keys: ["id"])"#, r#"(keys: ["id"], keep: Last)"#, r#"(keys: ["id"], keep: Last(by: "at"))"#]
+    {
+        let built = Case::<Dedup>::new(config).input(VERSIONS).build().unwrap();
+        assert!(built.waits_for_end.is_some_and(|help| help.contains("within")), "{config}");
+    }
+}

@@ -74,35 +74,14 @@ fn sessions(sent: &[RecordBatch]) -> Sessions {
 fn work(config: &str, memory: u64, unbounded: bool) -> (Box<dyn Transform>, Task, tempfile::TempDir) {
     let schema = batch(&[]).schema();
     let input = Input { port: "in".into(), schema, span: Default::default(), unbounded };
-    let none = Nothing;
-    let site = selvedge_testkit::site(std::path::Path::new("."), &none);
+    let site = selvedge_testkit::site(std::path::Path::new("."), &crate::tests::Nothing);
     let built = GroupSort::build(selvedge_testkit::config(config).unwrap(), &site, &[input]).unwrap();
     assert_eq!(built.time, EventTime::Needs);
     let scratch = tempfile::tempdir().unwrap();
-    let task = Task {
-        run: "test".into(),
-        node: "node".into(),
-        instance: 0,
-        instances: 1,
-        memory: selvedge_node::Memory::new(memory),
-        scratch: scratch.path().into(),
-        batch_rows: 64,
-        batch_bytes: 1 << 20,
-        wake: Default::default(),
-    };
+    let task = crate::tests::task(memory, 64, scratch.path());
     let selvedge_node::Work::Transform(make) = built.work else { panic!("not a transform") };
     let work = make(&task).unwrap();
     (work, task, scratch)
-}
-
-struct Nothing;
-impl selvedge_node::Connections for Nothing {
-    fn find(&self, _: &str) -> Option<selvedge_node::Connection> {
-        None
-    }
-    fn names(&self) -> Vec<String> {
-        vec![]
-    }
 }
 
 /// Rows in the order of arrival, each batch of `size` followed by the highest watermark that makes nothing late.

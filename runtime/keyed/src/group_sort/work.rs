@@ -168,7 +168,8 @@ impl Work {
         if !self.plan.unbounded {
             self.held = Held::default();
         }
-        self.reservation.resize(self.held.bytes());
+        // What is left has to ask for room again.
+        self.reservation.resize(0);
         self.runs.push(writer.finish()?, &self.task)
     }
 

@@ -267,3 +267,41 @@ fn interleaved_ports_and_a_giant_key_on_a_small_budget() {
         }
     }
 }
+
+/// A table that ends is fit for left rows that do not; nothing else is.
+#[test]
+fn rows_without_end_may_only_pass_a_table() {
+    let waits =
+        |how: &str| case(&format!("(on: [\"customer_id\"], how: {how})")).build().unwrap().waits_for_end.is_some();
+    assert!(!["Inner", "Left", "Semi", "Anti"].into_iter().any(waits));
+    assert!(["Right", "Full"].into_iter().all(waits));
+}
+
+#[test]
+fn a_table_for_endless_rows_has_to_fit() {
+    let input = |port: &str, text: &str, unbounded| Input {
+        port: port.into(),
+        schema: selvedge_testkit::table(text).schema(),
+        span: Default::default(),
+        unbounded,
+    };
+    let scratch = tempfile::tempdir().unwrap();
+    for memory in [1 << 20, 1] {
+        let config = selvedge_testkit::config(r#"(on: ["customer_id"])"#).unwrap();
+        let site = selvedge_testkit::site(scratch.path(), &crate::tests::Nothing);
+        let inputs = [input("left", ORDERS, true), input("right", CUSTOMERS, false)];
+        let built = Join::build(config, &site, &inputs).unwrap();
+        let selvedge_node::Work::Transform(make) = built.work else { panic!("not a transform") };
+        let mut node = make(&crate::tests::task(memory, 1000, scratch.path())).unwrap();
+        let mut out = selvedge_testkit::Recorder::default();
+        node.process(LEFT, selvedge_testkit::table(ORDERS), &mut out).unwrap();
+        assert_eq!(node.watermark(5, &mut out).unwrap(), i64::MIN);
+        node.process(RIGHT, selvedge_testkit::table(CUSTOMERS), &mut out).unwrap();
+        let ended = node.end(RIGHT, &mut out);
+        if memory == 1 {
+            assert!(ended.unwrap_err().to_string().contains("--memory"));
+            continue;
+        }
+        assert_eq!((node.watermark(5, &mut out).unwrap(), out.rows_sent()), (5, 4));
+    }
+}

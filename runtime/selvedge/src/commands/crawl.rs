@@ -53,6 +53,7 @@ pub fn crawl(args: &Crawl) -> u8 {
                     crawled: extent,
                     deprecated: false,
                     columns,
+                    pinned: Default::default(),
                 };
                 work.found(name, old, now, &notes);
             }

@@ -505,7 +505,8 @@ fn memory_stays_small_and_is_given_back() {
 
 #[test]
 fn a_row_larger_than_the_budget_is_written_and_its_room_given_back() {
-    for config in [CSV, r#"(path: "out", format: Ndjson())"#, r#"(path: "out", format: Arrow())"#] {
+    let orc = r#"(path: "out", format: Orc(compression: None))"#;
+    for config in [CSV, r#"(path: "out", format: Ndjson())"#, r#"(path: "out", format: Arrow())"#, orc] {
         let dir = tempfile::tempdir().unwrap();
         let sink = sink(config, dir.path(), "a\nx");
         let task = Task { memory: Memory::new(1 << 20), ..task("r", 0) };

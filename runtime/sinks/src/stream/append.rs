@@ -82,7 +82,7 @@ fn bring(folder: &Path, append: &Append) -> Result<()> {
             append.from,
             append.from + append.bytes
         ))
-        .help("one run at a time may append to a folder of shards; rows that wait for it are in the hidden folders beside it"));
+        .help("one run at a time may append to a folder of shards; rows that wait for it are in the hidden files beside it"));
     };
     let mut copy = || -> std::io::Result<()> {
         staged.seek(SeekFrom::Start(append.bytes - missing))?;
@@ -97,10 +97,7 @@ fn bring(folder: &Path, append: &Append) -> Result<()> {
         shard.sync_data()
     };
     copy().map_err(|e| Error::io("appending to", to.display(), &e))?;
-    fs::remove_file(&from).map_err(|e| Error::io("removing", from.display(), &e))?;
-    // Empty once the run has brought all of its files.
-    let _ = from.parent().map(fs::remove_dir);
-    Ok(())
+    fs::remove_file(&from).map_err(|e| Error::io("removing", from.display(), &e))
 }
 
 fn read(folder: &Path) -> Result<Option<Intent>> {

@@ -10,9 +10,8 @@ fn commit(epoch: u64) -> Commit {
 }
 
 fn staged(folder: &Path, name: &str, text: &str) -> Append {
-    fs::create_dir_all(folder.join("run")).unwrap();
-    fs::write(folder.join("run").join(name), text).unwrap();
-    Append { shard: "s".into(), staged: Path::new("run").join(name), bytes: text.len() as u64, from: 0 }
+    fs::write(folder.join(name), text).unwrap();
+    Append { shard: "s".into(), staged: name.into(), bytes: text.len() as u64, from: 0 }
 }
 
 fn shard(folder: &Path) -> String {
@@ -29,7 +28,7 @@ fn a_repeated_commit_appends_nothing_twice() {
     assert_eq!(shard(folder), "1\n2\n");
     append_all(folder, &commit(2), appends("c", "d")).unwrap();
     assert_eq!(shard(folder), "1\n2\n1\n2\n");
-    assert!(!folder.join("run").exists());
+    assert!(!folder.join("d").exists());
 }
 
 #[test]
