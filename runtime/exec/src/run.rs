@@ -22,6 +22,8 @@ use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
 
 /// How often a graph that never ends publishes, where no sink of it says so.
 const PUBLISH_EVERY: Duration = Duration::from_secs(10);
+/// … and no sink may ask for more, as the sources pause each time.
+const PUBLISH_AT_MOST: Duration = Duration::from_millis(100);
 /// How often the watermarks of such a graph are looked at.
 const WATCH_EVERY: Duration = Duration::from_secs(5);
 
@@ -290,6 +292,7 @@ impl Running {
     /// Publishes epoch after epoch until the threads end or something goes wrong; then the rows that are unaccounted for.
     fn publish_epochs(&mut self) -> Option<Vec<String>> {
         let every = self.plan.graph.node_weights().filter_map(|n| n.publish_every).min().unwrap_or(PUBLISH_EVERY);
+        let every = every.max(PUBLISH_AT_MOST);
         let mut watch = Watch::default();
         let (mut last, mut moved) = (Instant::now(), 0);
         loop {

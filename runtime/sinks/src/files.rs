@@ -16,11 +16,11 @@ pub(crate) mod staging;
 pub(crate) mod tests;
 mod writer;
 
-use crate::hints::{Interval, Size};
+use crate::hints::Size;
 use encode::Recipe;
 use format::{Compression, Format};
 use selvedge_node::prelude::*;
-use selvedge_node::{Commit, Pending, Sink};
+use selvedge_node::{Commit, Pending, Period, Sink};
 use std::num::NonZeroU64;
 use std::path::PathBuf;
 use writer::{FilesWriter, Job};
@@ -48,7 +48,7 @@ pub struct Roll {
     /// Age of a file, looked at when rows come. It still waits for the commit to be seen.
     pub seconds: Option<NonZeroU64>,
     /// In a graph that never ends: publish at least this often (`"60s"`).
-    pub interval: Option<Interval>,
+    pub interval: Option<Period>,
     /// In a graph that never ends: publish as soon as about so many bytes wait in one instance (`"64MiB"`), as written.
     pub size: Option<Size>,
 }
@@ -188,7 +188,7 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
         };
         let sink = FilesSink { job, node: format!("{}/{}", site.graph, site.node), schema };
         let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty());
-        built.publish_every = config.roll.interval.map(|interval| interval.0);
+        built.publish_every = config.roll.interval.map(|interval| interval.duration());
         if let Some(note) = note {
             built = built.note(note);
         }

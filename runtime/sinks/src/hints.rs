@@ -1,39 +1,13 @@
-//! How long rows may wait before they are published, as sinks are told it: `"60s"`, `"64MiB"`.
+//! How much a sink gathers, as it is told it: `"64MiB"`.
 
 use schemars::JsonSchema;
 use serde::Deserialize;
-use std::time::Duration;
-
-/// A time of at least a tenth of a second: `"500ms"`, `"60s"`, `"15m"`, `"1h"`.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
-#[serde(try_from = "String")]
-#[schemars(with = "String")]
-pub struct Interval(pub Duration);
 
 /// A number of bytes: `"64MiB"`, `"10MB"`.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Deserialize, JsonSchema)]
 #[serde(try_from = "String")]
 #[schemars(with = "String")]
 pub struct Size(pub u64);
-
-impl TryFrom<String> for Interval {
-    type Error = String;
-
-    fn try_from(text: String) -> Result<Interval, String> {
-        let told = || format!("expected a time such as \"60s\" or \"500ms\", found {text:?}");
-        let (number, unit) = split(&text).ok_or_else(told)?;
-        let milliseconds: u64 = match unit {
-            "ms" => 1,
-            "s" => 1_000,
-            "m" | "min" => 60_000,
-            "h" => 3_600_000,
-            _ => return Err(told()),
-        };
-        let time = number.checked_mul(milliseconds).filter(|ms| (100..=7 * 24 * 3_600_000).contains(ms));
-        let time = time.ok_or_else(|| format!("expected a time from 100ms to 168h, found {text:?}"))?;
-        Ok(Interval(Duration::from_millis(time)))
-    }
-}
 
 impl TryFrom<String> for Size {
     type Error = String;
@@ -67,16 +41,7 @@ mod tests {
     use super::*;
 
     #[test]
-    fn times_and_sizes_have_units() {
-        let time = |text: &str| Interval::try_from(text.to_string()).map(|i| i.0.as_millis());
-        assert_eq!(["500ms", "60s", "15 m", "1h"].map(|t| time(t).unwrap()), [500, 60_000, 900_000, 3_600_000]);
-        assert_eq!(time("60").unwrap_err(), "expected a time such as \"60s\" or \"500ms\", found \"60\"");
-        assert_eq!(time("5ms").unwrap_err(), "expected a time from 100ms to 168h, found \"5ms\"");
-        assert!(
-            ["", "s", "-1s", "1.5s", "1d", "99999999999999999999s", "18446744073709551615h"]
-                .iter()
-                .all(|t| time(t).is_err())
-        );
+    fn sizes_have_units() {
         let size = |text: &str| Size::try_from(text.to_string()).map(|s| s.0);
         assert_eq!(["64MiB", "10 MB", "1b"].map(|t| size(t).unwrap()), [64 << 20, 10_000_000, 1]);
         assert!(["64", "0MiB", "MiB", "1 parsec", "18446744073709551615GiB"].iter().all(|t| size(t).is_err()));

@@ -12,10 +12,10 @@ mod writer;
 
 use crate::files::publish;
 use crate::files::{Mode, connected_folder};
-use crate::hints::{Interval, Size};
+use crate::hints::Size;
 use documents::Documents;
 use selvedge_node::prelude::*;
-use selvedge_node::{Commit, Pending, Sink, write_json_lines};
+use selvedge_node::{Commit, Pending, Period, Sink, write_json_lines};
 use std::path::PathBuf;
 use writer::SearchWriter;
 
@@ -31,7 +31,7 @@ pub struct Roll {
     /// Bytes of a file, `"10MiB"` unless told: at most, but for a single document that is larger. At most 100 MiB.
     size: Option<Size>,
     /// In a graph that never ends: publish at least this often (`"60s"`).
-    interval: Option<Interval>,
+    interval: Option<Period>,
 }
 
 #[derive(Deserialize, JsonSchema)]
@@ -140,7 +140,7 @@ Rejected rows: `search.id` (a null in a column of the id, or an id without a cha
             node: format!("{}/{}", site.graph, site.node),
         };
         let mut built = Built::sink(Partitioning::Any, sink).may_reject(true).target(place).note(note);
-        built.publish_every = config.roll.interval.map(|interval| interval.0);
+        built.publish_every = config.roll.interval.map(|interval| interval.duration());
         problems.or(built)
     }
 }

@@ -11,10 +11,9 @@ mod tests;
 use crate::files::connected_folder;
 use crate::files::format::json_can_hold;
 use crate::files::staging::folder_name;
-use crate::hints::Interval;
 use append::{Append, append_all};
 use arrow::array::RecordBatch;
-use selvedge_node::{Commit, Pending, Sink, prelude::*, write_json_lines};
+use selvedge_node::{Commit, Pending, Period, Sink, prelude::*, write_json_lines};
 use selvedge_state::{RowHasher, scatter};
 use std::collections::BTreeMap;
 use std::fs::{self, File};
@@ -38,7 +37,7 @@ pub struct Config {
     key: Vec<Column>,
     /// In a graph that never ends: append at least this often (`"1s"`).
     #[serde(default)]
-    interval: Option<Interval>,
+    interval: Option<Period>,
 }
 
 fn shards() -> Spanned<u32> {
@@ -87,7 +86,7 @@ that often; the shortest interval of all sinks of the graph counts for all of th
         let note = format!("{shards} shards in {}", target.display());
         let node = format!("{}/{}", site.graph, site.node);
         let mut built = Built::sink(partitioning, StreamSink { target, shards, hasher, node });
-        built.publish_every = config.interval.map(|interval| interval.0);
+        built.publish_every = config.interval.map(|interval| interval.duration());
         problems.or(built.target(place).note(note))
     }
 }

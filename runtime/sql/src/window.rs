@@ -2,7 +2,6 @@
 
 mod closing;
 mod panes;
-mod period;
 mod spans;
 mod state;
 mod times;
@@ -13,7 +12,7 @@ use crate::grouping::groups::{self, Results};
 use crate::grouping::split::split;
 use crate::named::Named;
 use arrow::datatypes::TimeUnit;
-use period::Period;
+use selvedge_node::Period;
 use selvedge_node::prelude::*;
 use selvedge_state::RowHasher;
 use spans::Spans;
