@@ -29,7 +29,7 @@ pub fn seen(name: &str) -> Seen {
     SEEN.lock().unwrap().get(name).cloned().unwrap_or_default()
 }
 
-fn note(name: &str, f: impl FnOnce(&mut Seen)) {
+pub fn note(name: &str, f: impl FnOnce(&mut Seen)) {
     f(SEEN.lock().unwrap().entry(name.to_string()).or_default());
 }
 

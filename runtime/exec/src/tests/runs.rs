@@ -2,23 +2,28 @@
 
 use super::kinds::{kinds, seen};
 use crate::{Options, Report, Running, Status};
+use selvedge_node::ErasedKind;
 use selvedge_plan::{Catalogue, plan};
 use selvedge_spec::{Options as SpecOptions, load};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
 use std::time::{Duration, Instant};
 
-fn options(threads: usize, dir: &Path) -> Options {
+pub fn options(threads: usize, dir: &Path) -> Options {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = format!("t{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::SeqCst));
     Options { threads, memory: 1 << 30, state: Some(dir.join("state")), scratch: dir.to_path_buf(), once: false, run }
 }
 
 fn begin(nodes: &str, options: Options) -> Running {
+    begin_with(kinds(), nodes, options)
+}
+
+pub fn begin_with(kinds: Vec<Box<dyn ErasedKind>>, nodes: &str, options: Options) -> Running {
     let text = format!("Graph(name: \"g\", nodes: {{ {nodes} }})");
     let files = std::collections::BTreeMap::from([("/g/graph.ron".into(), text)]);
     let (sources, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
-    let planned = spec.and_then(|s| plan(&s, &Catalogue::new(kinds())));
+    let planned = spec.and_then(|s| plan(&s, &Catalogue::new(kinds)));
     let planned = planned.unwrap_or_else(|p| panic!("{}", selvedge_spec::render_short(&p.0, &sources)));
     crate::start(planned, options).unwrap_or_else(|report| panic!("{report:?}"))
 }

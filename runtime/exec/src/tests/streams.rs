@@ -1,0 +1,316 @@
+//! Graphs that never end: epochs, watermarks, parts that come up while the run is at work.
+
+use super::kinds::{kinds, note, seen};
+use super::runs::{begin_with, options};
+use crate::Status;
+use arrow::array::Int64Array;
+use selvedge_node::prelude::*;
+use selvedge_node::{Commit, ErasedKind, EventTime, Pending, Positions, Sink, Source, Split, Watermark, erase};
+use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
+use std::time::Duration;
+
+fn all_kinds() -> Vec<Box<dyn ErasedKind>> {
+    let own: Vec<Box<dyn ErasedKind>> = vec![erase::<Ticks>(), erase::<Ordered>(), erase::<Publish>()];
+    kinds().into_iter().chain(own).collect()
+}
+
+/// The numbers below `rows`, dealt out to `parts`, each in its order; a number is its own event time. Parts beyond the first are only
+/// found while the run is at work.
+struct Ticks;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct TicksConfig {
+    rows: i64,
+    parts: usize,
+    /// This part says that it has nothing, and never tells a watermark.
+    #[serde(default)]
+    idle: Option<usize>,
+}
+
+impl Kind for Ticks {
+    const NAME: &'static str = "Ticks";
+    const ROLE: Role = Role::Source;
+    const ABOUT: &'static str = "ticks";
+    const DOCS: &'static str = "";
+    const EXAMPLE: &'static str = "Ticks(rows: 1, parts: 1)";
+    type Config = TicksConfig;
+    fn build(config: TicksConfig, _: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        let source = TicksSource { config: Arc::new(config), found: AtomicUsize::new(1) };
+        let mut built = Built::source(schema, source).time(EventTime::Tells);
+        built.unbounded = true;
+        Ok(built)
+    }
+}
+
+struct TicksSource {
+    config: Arc<TicksConfig>,
+    found: AtomicUsize,
+}
+
+impl TicksSource {
+    fn part(&self, part: usize) -> Box<dyn Split> {
+        Box::new(Part { config: self.config.clone(), part, next: part as i64 })
+    }
+}
+
+impl Source for TicksSource {
+    fn splits(&self, _: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        Ok(vec![self.part(0)])
+    }
+    fn discover(&self, _: &Task) -> Result<Vec<Box<dyn Split>>> {
+        let part = self.found.fetch_add(1, SeqCst);
+        Ok(if part < self.config.parts { vec![self.part(part)] } else { vec![] })
+    }
+}
+
+struct Part {
+    config: Arc<TicksConfig>,
+    part: usize,
+    next: i64,
+}
+
+impl Split for Part {
+    fn name(&self) -> String {
+        format!("part {}", self.part)
+    }
+    fn open(self: Box<Self>, _: &Task) -> Result<Box<dyn Reader>> {
+        Ok(self)
+    }
+}
+
+impl Reader for Part {
+    fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
+        let idle = self.config.idle == Some(self.part);
+        if idle || self.next >= self.config.rows {
+            return Ok(Next::Idle(Duration::from_secs(3600)));
+        }
+        let step = self.config.parts;
+        let numbers: Vec<i64> = (self.next..self.config.rows).step_by(step).take(50 + 30 * self.part).collect();
+        self.next = numbers.last().map_or(self.next, |last| last + step as i64);
+        out.create("read", numbers.len() as u64);
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        out.send(0, RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(numbers))])?)?;
+        Ok(Next::More)
+    }
+    fn position(&self) -> Option<String> {
+        Some(self.next.to_string())
+    }
+    fn watermark(&self) -> Watermark {
+        match self.config.idle == Some(self.part) {
+            true => Watermark::Idle,
+            false => Watermark::At(self.next),
+        }
+    }
+}
+
+/// Holds rows until the watermark has passed them, then sends them in order; a row that is older than the watermark is dropped.
+struct Ordered;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct OrderedConfig {
+    #[serde(default)]
+    keyed: bool,
+}
+
+impl Kind for Ordered {
+    const NAME: &'static str = "Ordered";
+    const ROLE: Role = Role::Transform;
+    const ABOUT: &'static str = "orders";
+    const DOCS: &'static str = "";
+    const EXAMPLE: &'static str = "Ordered(input: \"a\")";
+    type Config = OrderedConfig;
+    fn build(config: OrderedConfig, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
+        let partitioning = if config.keyed { Partitioning::Keys(vec![vec![0]]) } else { Partitioning::Single };
+        let make = |_: &Task| Ok(OrderedWork { time: i64::MIN, held: vec![] });
+        Ok(Built::transform(inputs[0].schema.clone(), partitioning, make).time(EventTime::Needs))
+    }
+}
+
+struct OrderedWork {
+    time: i64,
+    held: Vec<i64>,
+}
+
+impl OrderedWork {
+    fn send(&mut self, to: i64, out: &mut dyn Out) -> Result<()> {
+        self.held.sort_unstable();
+        let due = self.held.partition_point(|n| *n < to);
+        let due: Vec<i64> = self.held.drain(..due).collect();
+        let schema = Arc::new(Schema::new(vec![Field::new("n", DataType::Int64, false)]));
+        out.send(0, RecordBatch::try_new(schema, vec![Arc::new(Int64Array::from(due))])?)
+    }
+}
+
+impl Transform for OrderedWork {
+    fn process(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+        let (late, due): (Vec<i64>, Vec<i64>) = numbers.values().iter().partition(|n| **n < self.time);
+        out.drop_rows("late", late.len() as u64, &|_| vec![]);
+        self.held.extend(due);
+        Ok(())
+    }
+    fn watermark(&mut self, time: i64, out: &mut dyn Out) -> Result<i64> {
+        assert!(time >= self.time, "the watermark went back from {} to {time}", self.time);
+        self.time = time;
+        // Half a thousand behind, so that what is promised is not what came.
+        self.send(time - 500, out)?;
+        Ok(time - 500)
+    }
+    fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
+        self.send(i64::MAX, out)
+    }
+}
+
+/// A sink that wants to publish with every batch.
+struct Publish;
+
+#[derive(Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+struct PublishConfig {
+    name: String,
+    /// The commit of this epoch fails.
+    #[serde(default)]
+    fail: Option<u64>,
+}
+
+impl Kind for Publish {
+    const NAME: &'static str = "Publish";
+    const ROLE: Role = Role::Sink;
+    const ABOUT: &'static str = "publishes";
+    const DOCS: &'static str = "";
+    const EXAMPLE: &'static str = "Publish(input: \"a\", name: \"x\")";
+    type Config = PublishConfig;
+    fn build(config: PublishConfig, _: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
+        Ok(Built::sink(Partitioning::Any, PublishSink(config)))
+    }
+}
+
+struct PublishSink(PublishConfig);
+
+impl Sink for PublishSink {
+    fn open(&self, _: &Task) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(PublishWriter { rows: 0, sum: 0 }))
+    }
+    /// Counts what is published, and only that.
+    fn commit(&self, commit: &Commit, pending: &[Pending]) -> Result<()> {
+        if self.0.fail == Some(commit.epoch) {
+            return Err(Error::world("the warehouse is on fire"));
+        }
+        for text in pending {
+            let (rows, sum) = text.split_once(' ').unwrap();
+            note(&self.0.name, |s| {
+                s.rows += rows.parse::<u64>().unwrap();
+                s.sum += sum.parse::<i64>().unwrap();
+            });
+        }
+        note(&self.0.name, |s| s.commits += 1);
+        Ok(())
+    }
+    fn abort(&self, pending: &[Pending]) {
+        note(&self.0.name, |s| s.aborted += pending.len() as u64);
+    }
+}
+
+struct PublishWriter {
+    rows: u64,
+    sum: i64,
+}
+
+impl Writer for PublishWriter {
+    fn write(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
+        let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap();
+        self.rows += batch.num_rows() as u64;
+        self.sum += numbers.values().iter().sum::<i64>();
+        out.absorb("written", batch.num_rows() as u64);
+        out.publish_soon();
+        Ok(())
+    }
+    fn flush(&mut self, _: u64, _: &mut dyn Out) -> Result<Pending> {
+        Ok(format!("{} {}", std::mem::take(&mut self.rows), std::mem::take(&mut self.sum)))
+    }
+}
+
+fn caught_up(nodes: &str, threads: usize) -> crate::Report {
+    let dir = tempfile::tempdir().unwrap();
+    let options = crate::Options { once: true, ..options(threads, dir.path()) };
+    begin_with(all_kinds(), nodes, options).join()
+}
+
+const SUM: i64 = 20_000 * 19_999 / 2;
+
+#[test]
+fn epochs_publish_every_row_once_whatever_the_shape() {
+    for threads in [1, 2, 3] {
+        let name = format!("epochs{threads}");
+        let nodes = format!(
+            r#""a": Ticks(rows: 20000, parts: 5), "b": Pass(input: "a"), "c": Ordered(input: "b", keyed: true),
+               "d": Pass(input: "c"), "e": Publish(input: ["d", "a"], name: "{name}"), "f": Publish(input: "c", name: "{name}f")"#
+        );
+        let report = caught_up(&nodes, threads);
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        // Parts that come up late are late for `c`, and counted there.
+        let late = report.nodes.iter().find(|n| n.name == "c").unwrap().rows_dropped();
+        let s = seen(&name);
+        assert_eq!((s.rows, s.aborted), (40_000 - late, 0));
+        assert_eq!(seen(&format!("{name}f")).sum, s.sum - SUM);
+        assert!(s.commits > 2, "{} commits", s.commits);
+        assert_eq!(report.committed, ["e", "f"]);
+    }
+}
+
+/// Two nodes that hold rows, one behind the other: what the first promises holds for the second.
+#[test]
+fn no_row_is_older_than_a_watermark_that_went_before_it() {
+    for threads in [1, 2, 3] {
+        let name = format!("marks{threads}");
+        // One part alone: another one that comes up later may be late, and rightly.
+        let nodes = format!(
+            r#""a": Ticks(rows: 20000, parts: 1), "b": Ordered(input: "a", keyed: true), "p": Pass(input: "b"),
+               "c": Ordered(input: ["p", "a"]), "e": Publish(input: "c", name: "{name}")"#
+        );
+        let report = caught_up(&nodes, threads);
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        let dropped: u64 = report.nodes.iter().map(|n| n.rows_dropped()).sum();
+        assert_eq!((dropped, seen(&name).sum), (0, 2 * SUM));
+    }
+}
+
+#[test]
+fn a_part_that_is_idle_holds_nobody_back() {
+    let nodes = r#""a": Ticks(rows: 20000, parts: 2, idle: 1), "b": Ordered(input: "a"), "e": Publish(input: "b", name: "idle")"#;
+    let dir = tempfile::tempdir().unwrap();
+    let running = begin_with(all_kinds(), nodes, options(2, dir.path()));
+    let stopper = running.stopper();
+    std::thread::scope(|scope| {
+        let report = scope.spawn(|| running.join());
+        // What is half a thousand behind the last row comes without an end of anything.
+        while seen("idle").rows < 9_700 {
+            std::thread::yield_now();
+        }
+        stopper.drain();
+        let report = report.join().unwrap();
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        let source = &report.nodes[0];
+        assert_eq!(source.watermarks.iter().map(|w| w.part.as_str()).collect::<Vec<_>>(), ["part 0", "part 1"]);
+        assert!(source.watermarks[1].time.is_none());
+    });
+    assert_eq!(seen("idle").rows, 10_000);
+    // Where it stopped is kept.
+    let positions = std::fs::read_to_string(dir.path().join("state/g/positions.json")).unwrap();
+    assert!(positions.contains("\"part 0\": \"20000\""), "{positions}");
+}
+
+#[test]
+fn a_commit_that_fails_stops_the_stream_and_keeps_what_was_published() {
+    let nodes = r#""a": Ticks(rows: 200000, parts: 3), "e": Publish(input: "a", name: "fails", fail: 3)"#;
+    let report = caught_up(nodes, 2);
+    assert_eq!(report.status, Status::Failed);
+    assert_eq!(report.error.unwrap().message, "the warehouse is on fire");
+    assert_eq!(report.committed, ["e"]);
+    let s = seen("fails");
+    assert_eq!(s.commits, 2);
+    assert!(s.rows < 200_000 && s.aborted > 0);
+}
