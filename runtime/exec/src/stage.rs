@@ -134,8 +134,10 @@ struct Stage {
     epoch: u64,
     /// When the rows at work were read.
     born: Instant,
-    /// What was told to those behind, and the latest time among it.
-    told: (Watermark, i64),
+    /// How far event time has come for what arrives here, and for what is sent; what was told to those behind.
+    heard: i64,
+    promised: i64,
+    told: Watermark,
     /// What has been read and closed: split name → position.
     positions: Positions,
     /// Kept between batches for its allocation.
@@ -160,7 +162,9 @@ fn run_to(finished: &mut Gathered, templates: Vec<NodeTemplate>, head: Head, run
         clock: Clock { at: 0, since: Instant::now() },
         epoch: 0,
         born: Instant::now(),
-        told: (Watermark::None, i64::MIN),
+        heard: i64::MIN,
+        promised: i64::MIN,
+        told: Watermark::None,
         positions: Positions::new(),
         hashes: vec![],
     };

@@ -138,38 +138,46 @@ impl Stage {
         Ok(())
     }
 
-    /// Event time has come to `mark` for all that arrives here: tells the node, and those behind.
+    /// Event time has come to `mark` for all that arrives here: tells the node, and those behind. It does not go back, although a
+    /// part that comes up late may be behind the others.
     fn advance(&mut self, mark: Watermark) -> Result<()> {
-        let (told, latest) = self.told;
-        if !self.run.live || mark == Watermark::None || mark == told {
+        if !self.run.live || mark == Watermark::None {
             return Ok(());
         }
         let mut mark = mark;
         if let Watermark::At(time) = mark {
-            let mut promised = time;
-            let mut work = self.nodes[0].work.take();
-            if let Some(LocalWork::Transform(transform)) = &mut work {
-                promised = transform.watermark(time, &mut Exit { stage: self, at: 0 })?.min(time);
+            if time > self.heard {
+                self.heard = time;
+                self.promised = self.promised.max(self.tell_node(time)?);
             }
-            self.nodes[0].work = work;
-            self.send_rejected(0)?;
-            // It cannot tell yet.
-            if promised == i64::MIN {
+            // A node that waits for something else cannot tell yet.
+            if self.promised == i64::MIN {
                 return Ok(());
             }
-            mark = Watermark::At(promised.max(latest));
-            self.told.1 = promised.max(latest);
+            mark = Watermark::At(self.promised);
         }
-        if mark == told {
+        if mark == self.told {
             return Ok(());
         }
-        self.told.0 = mark;
+        self.told = mark;
         let born = self.born;
         for output in self.nodes.iter().flat_map(|node| &node.outputs) {
             let tell = |_, channel| Message::Watermark { channel, mark, born };
             output.targets.iter().for_each(|target| target.tell(tell));
         }
         Ok(())
+    }
+
+    /// Answers how far what this thread sends has come.
+    fn tell_node(&mut self, time: i64) -> Result<i64> {
+        let mut promised = time;
+        let mut work = self.nodes[0].work.take();
+        if let Some(LocalWork::Transform(transform)) = &mut work {
+            promised = transform.watermark(time, &mut Exit { stage: self, at: 0 })?.min(time);
+        }
+        self.nodes[0].work = work;
+        self.send_rejected(0)?;
+        Ok(promised)
     }
 
     /// What others send, until all of them have ended.
