@@ -286,3 +286,42 @@ fn a_window_is_sent_when_its_time_has_passed_and_late_rows_leave_by_their_port()
     assert_eq!(numbers(&place), [11, 84]);
     assert!(place.published("late")[0].contains("\"n\":32"));
 }
+
+/// No node of the graph has state, so positions are kept with each epoch.
+#[test]
+fn a_killed_stream_goes_on_behind_what_it_published() {
+    let place = Place::with(COPY);
+    let running = started(&place);
+    append(&place, "in/a.ndjson", &events(1..1000));
+    let bytes = std::fs::metadata(place.path("in/a.ndjson")).unwrap().len();
+    let kept = || std::fs::read_to_string(place.path(".selvedge/copy/positions.json")).unwrap_or_default();
+    place.until("positions", || kept().contains(&format!("\\\"offset\\\":{bytes},")));
+    running.signal(libc::SIGKILL);
+    assert_eq!(running.wait().code, None);
+    append(&place, "in/a.ndjson", &events(1000..1500));
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place), (0..1500).collect::<Vec<_>>());
+}
+
+#[test]
+fn a_disk_that_is_full_ends_the_stream_and_nothing_is_lost() {
+    let place = Place::with(COPY);
+    append(&place, "in/a.ndjson", &events(0..20_000));
+    let limit = |command: &mut std::process::Command| {
+        use std::os::unix::process::CommandExt;
+        // SAFETY: between fork and exec only these two calls are made, which may be made there.
+        unsafe {
+            command.pre_exec(|| {
+                libc::signal(libc::SIGXFSZ, libc::SIG_IGN);
+                let limit = libc::rlimit { rlim_cur: 100_000, rlim_max: 100_000 };
+                libc::setrlimit(libc::RLIMIT_FSIZE, &limit);
+                Ok(())
+            });
+        }
+    };
+    let ran = place.start_with(&["run", "graph.ron", "--once"], limit).wait().code(1);
+    assert!(ran.stderr.contains("writing ") && ran.stderr.contains("in `out`"), "{ran}");
+    assert_eq!(numbers(&place), [0u64; 0]);
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place), (0..20_000).collect::<Vec<_>>());
+}
