@@ -4,7 +4,7 @@ use crate::harness::Place;
 use crate::toolchain;
 use std::process::Command;
 
-const PACKAGES: [&str; 2] = ["pyarrow==26.0.1", "pyorc==0.12.0"];
+pub const PACKAGES: [&str; 2] = ["pyarrow==26.0.1", "pyorc==0.12.0"];
 
 /// Every type, with nulls, in pyarrow's own words.
 const TABLE: &str = r#"
@@ -171,10 +171,10 @@ fn our_own_rows_are_read_as_they_were() {
         })"#,
     );
     let row = |n: u32| {
-        let price = if n % 5 == 0 { "null".into() } else { format!("{}.{:02}", n / 100, n % 100) };
+        let price = if n.is_multiple_of(5) { "null".into() } else { format!("{}.{:02}", n / 100, n % 100) };
         let (hour, minute, second) = (n / 3600, n / 60 % 60, n % 60);
         let at = format!("2024-03-01T{hour:02}:{minute:02}:{second:02}Z");
-        let open = n % 2 == 0;
+        let open = n.is_multiple_of(2);
         format!(
             r#"{{"id":{n},"price":{price},"at":"{at}","day":"2024-03-01","tags":["a",null,"{n}"],"box":{{"width":{n},"open":{open}}}}}"#
         ) + "\n"

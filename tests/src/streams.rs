@@ -2,7 +2,7 @@
 
 use crate::harness::{Place, Running};
 use serde_json::Value;
-use std::io::Write;
+use std::io::{BufRead, Write};
 
 /// Reads `in/*.ndjson` into `out`, line by line, and what cannot be read into `bad`.
 const COPY: &str = r#"Graph(
@@ -324,4 +324,46 @@ fn a_disk_that_is_full_ends_the_stream_and_nothing_is_lost() {
     assert_eq!(numbers(&place), [0u64; 0]);
     place.selvedge(&["run", "graph.ron", "--once"]).code(0);
     assert_eq!(numbers(&place), (0..20_000).collect::<Vec<_>>());
+}
+
+/// Reads the folder again and again while the stream publishes into it, and stops when all rows are there.
+const POLL: &str = r#"
+import glob, sys
+import pyarrow.parquet as pq
+seen = 0
+polls = 0
+print("ready", flush=True)
+while seen < int(sys.argv[1]):
+    rows = sum(pq.read_table(path).num_rows for path in glob.glob("out/**/*.parquet", recursive=True))
+    assert rows >= seen, f"{rows} rows after {seen}"
+    seen, polls = rows, polls + 1
+print("polls", polls)
+"#;
+
+#[test]
+fn another_program_that_reads_the_folder_meanwhile_never_sees_half_a_file() {
+    let graph = COPY.replace(
+        "format: Ndjson(), mode: Append, roll: (interval: \"200ms\")",
+        "format: Parquet(), mode: Append, partition_by: [\"user\"], roll: (interval: \"100ms\")",
+    );
+    let place = Place::with(&graph);
+    place.write("poll.py", POLL);
+    let mut python = std::process::Command::new("python3");
+    python.arg("poll.py").arg("6000").current_dir(place.path(""));
+    python.env("PYTHONPATH", crate::toolchain::python(&crate::orc::PACKAGES));
+    let mut python = python.stdout(std::process::Stdio::piped()).spawn().unwrap();
+    let mut said = std::io::BufReader::new(python.stdout.take().unwrap());
+    let mut line = String::new();
+    said.read_line(&mut line).unwrap();
+    assert_eq!(line, "ready\n");
+    std::fs::create_dir_all(place.path("in")).unwrap();
+    let running = place.start(&["run", "graph.ron", "--quiet"]);
+    let files = || place.files("out").iter().filter(|f| f.extension().is_some_and(|e| e == "parquet")).count();
+    for part in 0..6 {
+        append(&place, "in/a.ndjson", &events(part * 1000..(part + 1) * 1000));
+        place.until("the next epoch", || files() >= (part + 1) * 7);
+    }
+    let status = python.wait().unwrap();
+    assert!(status.success(), "{status}");
+    ended(running);
 }

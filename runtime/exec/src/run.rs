@@ -254,11 +254,11 @@ impl Running {
             () => Status::Done,
         };
         let mut committed = vec![];
-        if status == Status::Done {
-            if let Err(f) = self.commit(self.epochs.wanted() + 1, &all, true, &mut committed) {
-                failure = Some(f);
-                status = Status::Failed;
-            }
+        if status == Status::Done
+            && let Err(f) = self.commit(self.epochs.wanted() + 1, &all, true, &mut committed)
+        {
+            failure = Some(f);
+            status = Status::Failed;
         }
         if status != Status::Done {
             self.abort(&pending, &committed);
@@ -298,7 +298,7 @@ impl Running {
         loop {
             let rest = every.saturating_sub(last.elapsed());
             let due = self.epochs.due(rest.min(WATCH_EVERY), &self.stop);
-            for warning in watch.look(&self.plan, &self.ledger) {
+            for warning in watch.look(&self.plan, &self.ledger, Instant::now()) {
                 tracing::warn!("{warning}");
                 self.warnings.push(warning);
             }

@@ -8,7 +8,7 @@ use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
 /// A watermark that has not moved for so long, while rows came, is told of.
-const STUCK: Duration = Duration::from_secs(60);
+pub(crate) const STUCK: Duration = Duration::from_secs(60);
 
 #[derive(Default)]
 pub(crate) struct Watch {
@@ -25,11 +25,7 @@ struct Stand {
 
 impl Watch {
     /// What is to be told now.
-    pub fn look(&mut self, plan: &Plan, ledger: &Ledger) -> Vec<String> {
-        self.look_at(plan, ledger, Instant::now())
-    }
-
-    fn look_at(&mut self, plan: &Plan, ledger: &Ledger, now: Instant) -> Vec<String> {
+    pub fn look(&mut self, plan: &Plan, ledger: &Ledger, now: Instant) -> Vec<String> {
         let mut warnings = vec![];
         for n in plan.graph.node_indices().filter(|n| plan.graph[*n].unbounded) {
             let node = &ledger.nodes[n.index()];

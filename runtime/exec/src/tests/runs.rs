@@ -3,7 +3,7 @@
 use super::kinds::{kinds, seen};
 use crate::{Options, Report, Running, Status};
 use selvedge_node::ErasedKind;
-use selvedge_plan::{Catalogue, plan};
+use selvedge_plan::{Catalogue, Plan, plan};
 use selvedge_spec::{Options as SpecOptions, load};
 use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering};
@@ -20,12 +20,15 @@ fn begin(nodes: &str, options: Options) -> Running {
 }
 
 pub fn begin_with(kinds: Vec<Box<dyn ErasedKind>>, nodes: &str, options: Options) -> Running {
+    crate::start(planned(kinds, nodes), options).unwrap_or_else(|report| panic!("{report:?}"))
+}
+
+pub fn planned(kinds: Vec<Box<dyn ErasedKind>>, nodes: &str) -> Plan {
     let text = format!("Graph(name: \"g\", nodes: {{ {nodes} }})");
     let files = std::collections::BTreeMap::from([("/g/graph.ron".into(), text)]);
     let (sources, spec, _) = load(&files, Path::new("/g/graph.ron"), &SpecOptions::default());
     let planned = spec.and_then(|s| plan(&s, &Catalogue::new(kinds)));
-    let planned = planned.unwrap_or_else(|p| panic!("{}", selvedge_spec::render_short(&p.0, &sources)));
-    crate::start(planned, options).unwrap_or_else(|report| panic!("{report:?}"))
+    planned.unwrap_or_else(|p| panic!("{}", selvedge_spec::render_short(&p.0, &sources)))
 }
 
 fn run(nodes: &str, threads: usize) -> Report {

@@ -1,13 +1,15 @@
 //! Graphs that never end: epochs, watermarks, parts that come up while the run is at work.
 
 use super::kinds::{kinds, note, seen};
-use super::runs::{begin_with, options};
+use super::runs::{begin_with, options, planned};
 use crate::Status;
+use crate::ledger::{EdgeLedger, Ledger, NodeLedger};
+use crate::watch::{STUCK, Watch};
 use arrow::array::Int64Array;
 use selvedge_node::prelude::*;
 use selvedge_node::{Commit, ErasedKind, EventTime, Pending, Positions, Sink, Source, Split, Watermark, erase};
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::time::Duration;
+use std::time::{Duration, Instant};
 
 fn all_kinds() -> Vec<Box<dyn ErasedKind>> {
     let own: Vec<Box<dyn ErasedKind>> = vec![erase::<Ticks>(), erase::<Ordered>(), erase::<Publish>()];
@@ -320,4 +322,35 @@ fn a_commit_that_fails_stops_the_stream_and_keeps_what_was_published() {
     let s = seen("fails");
     assert_eq!(s.commits, 1);
     assert!(s.rows < 200_000 && s.aborted > 0);
+}
+
+#[test]
+fn a_watermark_that_stands_still_says_which_part_holds_it() {
+    let plan = planned(all_kinds(), r#""a": Ticks(rows: 1, parts: 1), "e": Publish(input: "a", name: "none")"#);
+    let ledger = Ledger {
+        nodes: plan.graph.node_weights().map(|n| NodeLedger::new(n.inputs.len(), n.outputs.len())).collect(),
+        edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),
+    };
+    let (mut watch, start) = (Watch::default(), Instant::now());
+    let mut look = |after: Duration| watch.look(&plan, &ledger, start + after);
+    let source = &ledger.nodes[0];
+    source.mark("shard 1", Watermark::At(0));
+    source.mark("shard 2", Watermark::At(5_000_000));
+    source.mark("shard 3", Watermark::Idle);
+    assert!(look(Duration::ZERO).is_empty());
+    // Nothing came: nobody waits for it.
+    assert!(look(STUCK).is_empty());
+    source.outs[0].add(10, 80);
+    let told = look(2 * STUCK);
+    let words = "the watermark of `a` has stood at 1970-01-01T00:00:00.000000Z for 120 s: `shard 1` has told nothing newer \
+                 (2 of its 3 parts are further), and all that waits for event time waits for it";
+    assert_eq!(told, [words]);
+    // Once.
+    source.outs[0].add(10, 80);
+    assert!(look(3 * STUCK).is_empty());
+    source.mark("shard 1", Watermark::At(6_000_000));
+    source.outs[0].add(10, 80);
+    assert!(look(3 * STUCK).is_empty() && look(4 * STUCK).is_empty());
+    source.outs[0].add(10, 80);
+    assert!(look(5 * STUCK)[0].contains("`shard 2`"));
 }
