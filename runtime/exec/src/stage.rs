@@ -240,6 +240,8 @@ impl Stage {
 
     /// In the order of the chain: what a node sends when it finishes still finds the nodes behind it open.
     fn finish(&mut self, finished: &mut Gathered) -> Result<()> {
+        // It is the end that lets go of what is still held.
+        self.born = Instant::now();
         for at in 0..self.nodes.len() {
             match self.nodes[at].work.take() {
                 Some(LocalWork::Transform(mut transform)) => {
