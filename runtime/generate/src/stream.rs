@@ -93,6 +93,8 @@ pub struct Stream {
 /// One event that is to be written.
 struct Event {
     number: u64,
+    /// When the stream began.
+    start: u64,
     /// Its own time, in microseconds since 1970.
     time: u64,
     user: u64,
@@ -142,7 +144,7 @@ impl Stream {
         let here = ((self.settings.rate * VISIT as f64 / 1e6) as u64 / STEPS).max(1);
         let mut who = self.who.at(number);
         let user = self.who.at(u64::MAX - visit * (USERS + 1) - who.below(here.min(USERS))).below(USERS);
-        Event { number, time: sent.saturating_sub(delay), user, draw: self.what.at(number) }
+        Event { number, start: self.settings.start, time: sent.saturating_sub(delay), user, draw: self.what.at(number) }
     }
 }
 

@@ -31,7 +31,7 @@ const ANSWERS: &[&str] = &[
 ];
 
 pub fn write(event: Event, line: &mut Line) -> u64 {
-    let Event { number, time, user, mut draw } = event;
+    let Event { number, time, user, mut draw, .. } = event;
     let (locale, messages) = MESSAGES[(user % MESSAGES.len() as u64) as usize];
     let channel = ["web", "app", "sms"][(user / 16 % 3) as usize];
     // One conversation for each visit of a user.

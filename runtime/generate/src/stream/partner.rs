@@ -9,7 +9,7 @@ const NO_AMOUNT: &[&str] = &["N/A", "", "12,50", "$3.50", "1e3", "-", "999999999
 const PARTNERS: u64 = 20;
 
 pub fn write(event: Event, line: &mut Line) -> u64 {
-    let Event { number, time, user, mut draw } = event;
+    let Event { number, time, user, mut draw, .. } = event;
     let (partner, shop) = (user % PARTNERS, user / PARTNERS % 50);
     let (quantity, cents) = (1 + draw.below(4) * draw.below(3), 199 + draw.below(40_000));
     // GTIN-13: digits weigh 1 and 3 by turns, and the last one makes the sum a multiple of ten.

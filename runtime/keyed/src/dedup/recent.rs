@@ -3,6 +3,7 @@
 //! Keys stand in lists by the time of their row, a 64th of the length apart: a watermark throws whole lists away, and what it
 //! looks at it forgets.
 
+use crate::LEAST;
 use crate::group_sort::Clock;
 use crate::send::send_kept;
 use arrow::array::BooleanBufferBuilder;
@@ -46,6 +47,10 @@ impl Recent {
 
     fn fit(&mut self) -> Result<()> {
         let bytes = self.sent.len() as u64 * KEY_BYTES;
+        if bytes <= LEAST {
+            self.reservation.resize(bytes);
+            return Ok(());
+        }
         if self.reservation.try_resize(bytes) {
             return Ok(());
         }

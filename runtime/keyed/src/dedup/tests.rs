@@ -269,7 +269,7 @@ fn within_a_time_keys_are_remembered_and_then_forgotten() {
     out.check_law(7);
 
     let (mut node, _) = start(10_000);
-    let many: Vec<(i64, i64)> = (0..500).map(|i| (i, i)).collect();
+    let many: Vec<(i64, i64)> = (0..60_000).map(|i| (i, i)).collect();
     let error = node.process(0, rows(&many), &mut out).unwrap_err().to_string();
     assert!(error.contains("keys to remember") && error.contains("`for`"), "{error}");
 

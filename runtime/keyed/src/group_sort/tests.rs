@@ -233,7 +233,7 @@ fn nanoseconds_order_rows_too() {
 #[test]
 fn more_sessions_than_fit_are_an_error_that_names_the_settings() {
     let (mut work, _, _scratch) = work(CONFIG, 64 << 10, true);
-    let rows: Vec<Row> = (0..2_000).map(|i| (i, 0, i)).collect();
+    let rows: Vec<Row> = (0..40_000).map(|i| (i, 0, i)).collect();
     let error = work.process(0, batch(&rows), &mut Recorder::default()).unwrap_err().to_string();
     assert!(error.contains("open sessions take") && error.contains("--memory"), "{error}");
 }

@@ -4,6 +4,7 @@ use super::Clock;
 use super::held::Held;
 use super::runs::{Runs, marks, rows_on_disk, store, stored};
 use super::session::{Cut, Rules};
+use crate::LEAST;
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
 use selvedge_node::Reservation;
@@ -126,7 +127,9 @@ impl Work {
         } else if !self.reservation.try_resize(bytes) {
             self.spill()?;
             let left = self.held.bytes();
-            if left > floor(&self.task) && !self.reservation.try_resize(left) {
+            if left <= LEAST {
+                self.reservation.resize(left);
+            } else if !self.reservation.try_resize(left) {
                 return Err(Error::world(format!(
                     "{} open sessions take {left} bytes, more than this node's share of the memory budget",
                     self.held.open_sessions().len()

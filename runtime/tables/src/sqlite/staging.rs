@@ -82,7 +82,7 @@ impl StagingWriter {
 
     /// Starts the next staging file.
     fn begin(&mut self) -> Result<()> {
-        let (path, file) = loop {
+        let (path, lock) = loop {
             let name = format!(
                 "{}.selvedge-{}-{}-{}",
                 file_name(&self.database.path),
@@ -98,12 +98,17 @@ impl StagingWriter {
                 continue;
             }
             match File::create_new(&path) {
-                Ok(file) => break (path, file),
+                Ok(file) => {
+                    let lock = file.lock_shared().is_ok().then_some(file);
+                    // Before it was locked, the sweep of another writer may have taken it for a dead one's.
+                    if path.exists() {
+                        break (path, lock);
+                    }
+                }
                 Err(e) if e.kind() == std::io::ErrorKind::AlreadyExists => {}
                 Err(e) => return Err(Error::io("making", path.display(), &e)),
             }
         };
-        let lock = file.lock_shared().is_ok().then_some(file);
         let made = self.make(&path);
         if made.is_err() {
             _ = fs::remove_file(&path);
