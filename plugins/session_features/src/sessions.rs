@@ -135,12 +135,14 @@ pub struct Sessions {
     columns: usize,
     /// By user, in the order of time and more than the gap apart; never none.
     pub(crate) users: BTreeMap<Box<str>, Vec<Session>>,
+    /// The watermark at which all users were looked at last.
+    looked: i64,
 }
 
 impl Sessions {
     /// None yet.
     pub fn new(clock: Clock, columns: usize) -> Sessions {
-        Sessions { clock, columns, users: BTreeMap::new() }
+        Sessions { clock, columns, users: BTreeMap::new(), looked: i64::MIN }
     }
 
     /// How many columns of counts there are.
@@ -176,9 +178,14 @@ impl Sessions {
         Ok(())
     }
 
-    /// Nothing before this time comes any more, of any user.
+    /// Nothing before this time comes any more, of any user. A watermark comes with every batch, and to look at all users takes
+    /// time: sessions are closed up to a sixteenth of the gap late.
     pub fn watermark(&mut self, time: i64, closed: &mut Closed) {
         self.clock.watermark = time.max(self.clock.watermark);
+        if self.clock.watermark < self.looked.saturating_add(self.clock.gap / 16) {
+            return;
+        }
+        self.looked = self.clock.watermark;
         self.users.retain(|user, sessions| {
             closed.take(user, sessions, self.clock.ended(sessions));
             !sessions.is_empty()

@@ -70,6 +70,17 @@ impl Reservation {
         true
     }
 
+    /// As [`try_resize`](Reservation::try_resize), but beyond a fair share too where the budget has room: for what cannot be spilled.
+    #[must_use]
+    pub fn try_take(&mut self, bytes: u64) -> bool {
+        let budget = &self.memory.0;
+        if bytes > self.bytes && budget.used.load(Relaxed) + (bytes - self.bytes) > budget.limit {
+            return false;
+        }
+        self.resize(bytes);
+        true
+    }
+
     /// Sets the size whatever the budget says: for what must be held to go on at all (a batch at work, a spill buffer).
     pub fn resize(&mut self, bytes: u64) {
         let budget = &self.memory.0;
@@ -97,6 +108,15 @@ impl Drop for Reservation {
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn what_cannot_be_spilled_takes_what_is_free() {
+        let memory = Memory::new(100);
+        let (mut a, mut b) = (memory.reserve(), memory.reserve());
+        assert!(a.try_resize(20) && b.try_take(70));
+        assert!(!b.try_resize(75) && !b.try_take(81) && b.try_take(80));
+        assert_eq!(memory.used(), 100);
+    }
 
     #[test]
     fn shares_are_fair_and_given_back() {

@@ -51,11 +51,11 @@ impl Recent {
             self.reservation.resize(bytes);
             return Ok(());
         }
-        if self.reservation.try_resize(bytes) {
+        if self.reservation.try_take(bytes) {
             return Ok(());
         }
         let keys = self.sent.len();
-        Err(Error::world(format!("{keys} keys to remember take more than this node's share of the memory budget"))
+        Err(Error::world(format!("{keys} keys to remember take more than is left of the memory budget"))
             .help("raise --memory, or remember keys for less time with a smaller `for` in `within`"))
     }
 }

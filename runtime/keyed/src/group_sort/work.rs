@@ -118,20 +118,26 @@ impl Work {
         Ok((filter_record_batch(&batch, &good)?, times))
     }
 
+    /// Within a fair share, or in a quarter of the budget where nobody else needs it: sessions that go by the disk are slow.
+    fn fits(&mut self, bytes: u64) -> bool {
+        self.reservation.try_resize(bytes)
+            || bytes <= self.task.memory.limit() / 4 && self.reservation.try_take(bytes)
+    }
+
     /// Keeps to the budget: rows go to disk if need be.
     fn fit(&mut self) -> Result<()> {
         self.held.compact(&self.plan.schema, self.task.batch_rows)?;
         let bytes = self.held.bytes();
         if bytes <= floor(&self.task) {
             self.reservation.resize(bytes);
-        } else if !self.reservation.try_resize(bytes) {
+        } else if !self.fits(bytes) {
             self.spill()?;
             let left = self.held.bytes();
             if left <= LEAST {
                 self.reservation.resize(left);
-            } else if !self.reservation.try_resize(left) {
+            } else if !self.reservation.try_take(left) {
                 return Err(Error::world(format!(
-                    "{} open sessions take {left} bytes, more than this node's share of the memory budget",
+                    "{} open sessions take {left} bytes, more than is left of the memory budget",
                     self.held.open_sessions().len()
                 ))
                 .help("raise --memory, or let sessions end earlier with a smaller `gap` or `max_session`"));

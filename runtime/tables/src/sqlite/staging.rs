@@ -28,6 +28,8 @@ use std::path::{Path, PathBuf};
 pub const SEEN: &str = "_selvedge_seen";
 /// SQLite's page cache of a load, in KiB: with an index to keep, and without.
 const CACHE: (u64, u64) = (64 << 10, 8 << 10);
+/// … and at least this, what SQLite takes by itself.
+const LEAST_CACHE: u64 = 2 << 10;
 
 /// What a flush hands over.
 #[derive(Debug, Serialize, Deserialize)]
@@ -124,6 +126,8 @@ impl StagingWriter {
         let table = quoted(&self.load.table);
         let upsert = matches!(self.load.change, Change::Upsert(_));
         let cache = if upsert { CACHE.0 } else { CACHE.1 };
+        // Several loads of one graph leave room for the state of others.
+        let cache = cache.min(self.task.memory.limit() / 8 >> 10).max(LEAST_CACHE);
         self.memory.resize(cache << 10);
         let body = match &self.fit.existing {
             Some(existing) => existing.body.clone(),
