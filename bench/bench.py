@@ -1,9 +1,11 @@
 #!/usr/bin/env python3
 """Selvedge beside its peers, in one run on the same files: wall, CPU, peak memory, and an A/A control.
 
-    bench/bench.py                      inventory, pos, customer at full size beside Polars, DuckDB, DataFusion, PySpark
+    bench/bench.py                      all workloads at full size beside Polars, DuckDB, DataFusion, PySpark
+    bench/bench.py --runs 3 clickstream chat     these workloads only
+    bench/bench.py --rows 100000 chat   a small size: do the outputs agree? Wall time is mostly start-up there
     bench/bench.py --linear             inventory at 1, 10 and 40 million rows: is the cost linear, does the memory stay?
-    bench/bench.py --peers none --runs 3 --workloads pos     ours alone (twice: the A/A control)
+    bench/bench.py --peers none --runs 3 pos     ours alone (twice: the A/A control)
 
 Needs the folder of the peers (generator, a script for each peer, comparator), $PEERS or ../shared/bench beside the
 checkout, which installs what it needs itself; Python 3.11+, GNU time. Data and outputs go to $BENCH_WORK (20 GB free).
@@ -20,6 +22,9 @@ WORK = Path(os.environ.get("BENCH_WORK", "/tmp/selvedge-bench"))
 HOME = Path(os.environ.get("PEER_HOME", Path.home() / ".cache" / "peers"))
 PYTHON = HOME / "venv" / "bin" / "python"
 OURS = ["selvedge", "selvedge (A/A)"]
+WORKLOADS = ["inventory", "pos", "customer", "clickstream", "chat"]
+# Rows of one key stand together, ascending by the others: part of what the workload asks for.
+ORDER = {"clickstream": "user_id,event_ts,event_id"}
 
 
 def run(cmd, **kw):
@@ -83,7 +88,8 @@ def contest(workload, who, src, runs, selvedge, memory):
 def agree(workload, a, b):
     """The comparator's last line: SAME or DIFFERENT."""
     folder = WORK / "out" / workload
-    p = subprocess.run([str(PYTHON), str(PEERS / "compare.py"), str(folder / a), str(folder / b)], capture_output=True, text=True)
+    order = ["--order", ORDER[workload]] if workload in ORDER else []
+    p = subprocess.run([str(PYTHON), str(PEERS / "compare.py"), str(folder / a), str(folder / b)] + order, capture_output=True, text=True)
     return (p.stdout.strip().splitlines() or [p.stderr.strip()[-300:]])[-1]
 
 
@@ -96,10 +102,13 @@ def main():
     ap = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
     ap.add_argument("--runs", type=int, default=5)
     ap.add_argument("--peers", default="polars,duckdb,datafusion,spark")
-    ap.add_argument("--workloads", default="inventory,pos,customer")
+    ap.add_argument("workloads", nargs="*", metavar="WORKLOAD", help=f"of {', '.join(WORKLOADS)}; all if none is named")
+    ap.add_argument("--rows", type=int, help="input rows, instead of the full size")
     ap.add_argument("--memory", default="512MiB")
     ap.add_argument("--linear", action="store_true")
     a = ap.parse_args()
+    if unknown := set(a.workloads) - set(WORKLOADS):
+        ap.error(f"no workload {', '.join(sorted(unknown))}: there are {', '.join(WORKLOADS)}")
     for d in ("state", "tmp", "out"):
         (WORK / d).mkdir(parents=True, exist_ok=True)
     os.environ["PEER_TMP"] = str(WORK / "tmp")
@@ -115,8 +124,8 @@ def main():
     peers = [p for p in a.peers.split(",") if p != "none"]
     print(f"{a.runs} runs each, medians; 2 threads; budget of ours {a.memory}; {versions(peers) if peers else 'no peers'}\n")
     print("| workload | contestant | wall s | min..max | CPU s | peak MiB | wall / best peer | output |\n|---|---|---|---|---|---|---|---|")
-    for workload in a.workloads.split(","):
-        results = contest(workload, OURS + peers, data(workload), a.runs, selvedge, a.memory)
+    for workload in a.workloads or WORKLOADS:
+        results = contest(workload, OURS + peers, data(workload, a.rows), a.runs, selvedge, a.memory)
         best = min((results[p]["wall"] for p in peers), default=results[OURS[0]]["wall"])
         reference = "spark" if "spark" in peers else (peers or ["selvedge"])[0]
         for who, r in results.items():

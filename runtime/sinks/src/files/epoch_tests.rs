@@ -155,7 +155,7 @@ fn hints_reach_the_engine() {
     );
     assert_eq!(built("rows: 5").unwrap().publish_every, None);
     let problem = built(r#"interval: "soon""#).err().unwrap().to_string();
-    assert!(problem.contains("expected a time such as"), "{problem}");
+    assert!(problem.contains("expected a length of time such as"), "{problem}");
 
     for partitions in ["", r#"partition_by: ["b"], "#] {
         let config = format!(r#"(path: "o{}", format: Csv, {partitions}roll: (size: "20KiB"))"#, partitions.len());
