@@ -129,7 +129,8 @@ fn main() {
     let kinds: Vec<Box<dyn ErasedKind>> = selvedge_keyed::kinds();
     let kind = kinds.iter().find(|k| k.name() == name).unwrap();
     let config = kind.parse(&selvedge_ron::parse(selvedge_ron::FileId(0), config).unwrap()).unwrap();
-    let input = |port: &str| Input { port: port.into(), schema: schema.clone(), span: Span::default(), unbounded: false };
+    let input =
+        |port: &str| Input { port: port.into(), schema: schema.clone(), span: Span::default(), unbounded: false };
     let inputs = if name == "Join" { vec![input("left"), input("right")] } else { vec![input("in")] };
     let here = std::path::Path::new(".");
     let site = Site { graph: "speed", node: "speed", span: Span::default(), base: here, connections: &NoConnections };

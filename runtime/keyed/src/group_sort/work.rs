@@ -120,8 +120,7 @@ impl Work {
 
     /// Within a fair share, or in a quarter of the budget where nobody else needs it: sessions that go by the disk are slow.
     fn fits(&mut self, bytes: u64) -> bool {
-        self.reservation.try_resize(bytes)
-            || bytes <= self.task.memory.limit() / 4 && self.reservation.try_take(bytes)
+        self.reservation.try_resize(bytes) || bytes <= self.task.memory.limit() / 4 && self.reservation.try_take(bytes)
     }
 
     /// Keeps to the budget: rows go to disk if need be.

@@ -127,7 +127,7 @@ impl StagingWriter {
         let upsert = matches!(self.load.change, Change::Upsert(_));
         let cache = if upsert { CACHE.0 } else { CACHE.1 };
         // Several loads of one graph leave room for the state of others.
-        let cache = cache.min(self.task.memory.limit() / 8 >> 10).max(LEAST_CACHE);
+        let cache = cache.min((self.task.memory.limit() / 8) >> 10).max(LEAST_CACHE);
         self.memory.resize(cache << 10);
         let body = match &self.fit.existing {
             Some(existing) => existing.body.clone(),
