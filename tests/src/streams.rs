@@ -294,7 +294,7 @@ fn a_killed_stream_goes_on_behind_what_it_published() {
     let running = started(&place);
     append(&place, "in/a.ndjson", &events(1..1000));
     let bytes = std::fs::metadata(place.path("in/a.ndjson")).unwrap().len();
-    let kept = || std::fs::read_to_string(place.path(".selvedge/copy/positions.json")).unwrap_or_default();
+    let kept = || std::fs::read_to_string(place.path(".selvedge/copy/checkpoint.json")).unwrap_or_default();
     place.until("positions", || kept().contains(&format!("\\\"offset\\\":{bytes},")));
     running.signal(libc::SIGKILL);
     assert_eq!(running.wait().code, None);

@@ -1,7 +1,8 @@
 //! From a schedule to what each thread is started with: instances of nodes, tied to each other by queues.
 
+use crate::checkpoint::NodeState;
 use crate::queue::{QueueReceiver, QueueSender, queue};
-use crate::stage::{Head, NodeTemplate, OutputTemplate, Target};
+use crate::stage::{Head, NodeTemplate, OutputTemplate, Remembered, Target};
 use crate::stop::{Failure, Stop};
 use petgraph::Direction::{Incoming, Outgoing};
 use petgraph::graph::NodeIndex;
@@ -9,7 +10,7 @@ use petgraph::visit::EdgeRef;
 use selvedge_node::{Error, Partitioning, Result, Split, Task, Wake, Work};
 use selvedge_plan::{Delivery, Plan, Schedule};
 use selvedge_state::RowHasher;
-use std::collections::{HashMap, VecDeque};
+use std::collections::{BTreeMap, HashMap, VecDeque};
 use std::sync::atomic::AtomicUsize;
 use std::sync::{Arc, Mutex};
 
@@ -71,6 +72,7 @@ pub(crate) fn prepare(
     queue_bytes: u64,
     task: &Task,
     stop: &Arc<Stop>,
+    states: &BTreeMap<String, NodeState>,
 ) -> std::result::Result<Vec<Prepared>, Failure> {
     let graph = &plan.graph;
     // A queue for each instance where rows are exchanged by key, else one for all instances of the stage.
@@ -110,7 +112,7 @@ pub(crate) fn prepare(
             let template = |&n: &NodeIndex| {
                 let (node, wake) = (graph[n].name.clone(), wake.clone());
                 let task = Task { node, instance, instances: stage.instances, wake, ..task.clone() };
-                template(plan, schedule, n, task, &senders, &channels)
+                template(plan, schedule, n, task, &senders, &channels, states)
                     .map_err(|error| Failure { node: Some(n.index()), error })
             };
             let templates = stage.nodes.iter().map(template).collect::<std::result::Result<_, _>>()?;
@@ -143,6 +145,18 @@ fn channels(plan: &Plan, schedule: &Schedule) -> Vec<usize> {
     first
 }
 
+/// What instances of an earlier run have left for this one.
+fn remembered(state: &NodeState, task: &Task) -> Vec<Remembered> {
+    let all = state.instances.iter().cloned();
+    match (state.instances.len(), task.instances) {
+        (before, now) if before == now => {
+            all.skip(task.instance).take(1).map(|parts| Remembered { parts, share: None }).collect()
+        }
+        (_, 1) => all.map(|parts| Remembered { parts, share: None }).collect(),
+        (_, now) => all.map(|parts| Remembered { parts, share: Some((task.instance, now)) }).collect(),
+    }
+}
+
 fn template(
     plan: &Plan,
     schedule: &Schedule,
@@ -150,6 +164,7 @@ fn template(
     task: Task,
     senders: &[Vec<QueueSender>],
     channels: &[usize],
+    states: &BTreeMap<String, NodeState>,
 ) -> Result<NodeTemplate> {
     let graph = &plan.graph;
     let node = &graph[n];
@@ -187,6 +202,7 @@ fn template(
     };
     Ok(NodeTemplate {
         index: n.index(),
+        remembered: states.get(&node.name).map_or(vec![], |state| remembered(state, &task)),
         work,
         task,
         outputs: outputs.collect(),

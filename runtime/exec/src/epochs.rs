@@ -3,6 +3,7 @@
 //!
 //! Nothing follows a barrier until its epoch is closed, so nobody ever has to hold rows of one input back for another.
 
+use crate::checkpoint::Parts;
 use crate::stop::{Stop, Wake, lock};
 use selvedge_node::{Error, Pending, Positions, Result};
 use std::sync::atomic::{AtomicU64, Ordering::SeqCst};
@@ -19,6 +20,10 @@ pub(crate) struct Gathered {
     pub pending: Vec<(usize, Pending)>,
     /// Node index and the position of each split read.
     pub positions: Vec<(usize, Positions)>,
+    /// Node index of a bounded source and the splits that were read to their end.
+    pub read: Vec<(usize, Vec<String>)>,
+    /// Node index, instance, and what it remembers.
+    pub states: Vec<(usize, usize, Parts)>,
     /// Node index of a sink and the rows that it took.
     pub births: Vec<(usize, Births)>,
 }
@@ -27,6 +32,8 @@ impl Gathered {
     fn add(&mut self, other: Gathered) {
         self.pending.extend(other.pending);
         self.positions.extend(other.positions);
+        self.read.extend(other.read);
+        self.states.extend(other.states);
         self.births.extend(other.births);
     }
 }
@@ -49,6 +56,8 @@ struct State {
     left: usize,
     /// A sink has gathered enough.
     soon: bool,
+    /// The run is to end after one more epoch.
+    park: bool,
     gathered: Gathered,
 }
 
@@ -57,6 +66,8 @@ struct State {
 pub(crate) enum Due {
     /// The time is up, or a sink has gathered enough.
     Epoch,
+    /// The same, and the run ends with it.
+    Last,
     /// The threads have ended, or the run is stopping.
     End,
 }
@@ -103,6 +114,11 @@ impl Epochs {
         self.change(|state| state.soon = true);
     }
 
+    /// One more epoch is to be closed, and then the run is to end where it is.
+    pub fn park(&self) {
+        self.change(|state| state.park = true);
+    }
+
     /// A source waits here until the epoch is closed.
     pub fn wait(&self, epoch: u64, stop: &Stop) -> Result<()> {
         let state = self.until(None, |state| state.closed >= epoch || stop.stopping());
@@ -115,10 +131,11 @@ impl Epochs {
     /// Waits until an epoch is due; `None`: not within that time.
     pub fn due(&self, time: Duration, stop: &Stop) -> Option<Due> {
         let ended = |state: &State| state.left == self.threads || stop.stopping();
-        let state = self.until(Some(time), |state| state.soon || ended(state));
-        match ended(&state) {
-            true => Some(Due::End),
-            false => state.soon.then_some(Due::Epoch),
+        let state = self.until(Some(time), |state| state.soon || state.park || ended(state));
+        match () {
+            () if ended(&state) => Some(Due::End),
+            () if state.park => Some(Due::Last),
+            () => state.soon.then_some(Due::Epoch),
         }
     }
 

@@ -160,6 +160,22 @@ impl NodeLedger {
         sum(&self.reasons().rejected)
     }
 
+    /// Rows that came in and have not left by any way yet.
+    pub(crate) fn held(&self) -> u64 {
+        let reasons = self.reasons();
+        let [created, dropped, rejected, absorbed] =
+            [&reasons.created, &reasons.dropped, &reasons.rejected, &reasons.absorbed].map(sum);
+        (self.rows_in() + created).saturating_sub(self.rows_out() + dropped + rejected + absorbed)
+    }
+    /// Books rows of an earlier run that the node begins with …
+    pub(crate) fn resumed(&self, reason: &str, rows: u64) {
+        entry(&mut self.reasons().created, reason).rows += rows;
+    }
+    /// … and those that it leaves to a later one.
+    pub(crate) fn kept(&self, reason: &str, rows: u64) {
+        entry(&mut self.reasons().absorbed, reason).rows += rows;
+    }
+
     /// `Err` with the whole account where `in + created = sent + dropped + rejected + absorbed` does not hold.
     fn check(&self) -> Result<(), String> {
         let reasons = self.reasons();

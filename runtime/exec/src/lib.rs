@@ -12,12 +12,13 @@
 //! run, wakes everyone who waits, all threads are joined and nothing is committed.
 
 mod build;
+mod checkpoint;
 mod epochs;
 mod histogram;
 mod ledger;
-mod positions;
 mod queue;
 mod report;
+mod resume;
 mod run;
 mod scratch;
 mod size;

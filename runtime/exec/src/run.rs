@@ -1,10 +1,11 @@
 //! A run from plan to report: schedule, threads, join, check, commit.
 
 use crate::build::{self, Budget, prepare};
+use crate::checkpoint::{Checkpoint, Store};
 use crate::epochs::{Due, Epochs, Gathered};
 use crate::ledger::{EdgeLedger, Ends, Ledger, NodeLedger};
-use crate::positions::{self, AllPositions, Lock};
 use crate::report::{self, ErrorReport, Report, Status};
+use crate::resume::{self, by_node};
 use crate::scratch::Scratch;
 use crate::stage::{self, panicked};
 use crate::stop::{Failure, Stop};
@@ -33,8 +34,7 @@ pub struct Options {
     pub threads: usize,
     /// Budget of the whole process, in bytes.
     pub memory: u64,
-    /// Where positions are kept between runs, by the graph's name. `None`: every run starts from the start and nothing is
-    /// remembered.
+    /// Where checkpoints are kept, by the graph's name. `None`: every run starts from the start and nothing is remembered.
     pub state: Option<PathBuf>,
     /// Spill files go into a folder of the run below this one.
     pub scratch: PathBuf,
@@ -60,8 +60,11 @@ pub struct Running {
     threads: Vec<JoinHandle<bool>>,
     epochs: Arc<Epochs>,
     committed: Vec<String>,
-    positions: AllPositions,
-    _lock: Option<Lock>,
+    store: Option<Store>,
+    /// The last one.
+    checkpoint: Checkpoint,
+    /// It was told to end, and has, with all that its nodes remember in the checkpoint.
+    parked: bool,
     _scratch: Scratch,
     warnings: Vec<String>,
     started: Instant,
@@ -71,16 +74,24 @@ pub struct Running {
 
 /// Stops a run from another thread: a signal handler, a dashboard.
 #[derive(Clone)]
-pub struct Stopper(Arc<Stop>);
+pub struct Stopper {
+    stop: Arc<Stop>,
+    /// Of a run that can be resumed.
+    epochs: Option<Arc<Epochs>>,
+}
 
 impl Stopper {
-    /// Sources end where they are; what is on its way arrives; then the report.
+    /// What is on its way arrives; then the report. A run that can be resumed ends with a checkpoint, and its nodes keep what
+    /// they hold; of any other the sources end where they are, and the nodes send what they hold.
     pub fn drain(&self) {
-        self.0.drain();
+        match &self.epochs {
+            Some(epochs) => epochs.park(),
+            None => self.stop.drain(),
+        }
     }
     /// Everything stops at once.
     pub fn halt(&self) {
-        self.0.halt();
+        self.stop.halt();
     }
 }
 
@@ -101,28 +112,35 @@ fn begin(
     started_at: f64,
 ) -> std::result::Result<Running, Failure> {
     let nowhere = |error: Error| Failure { node: None, error };
-    let (mut lock, mut positions) = (None, AllPositions::new());
-    if let Some(state) = &options.state {
-        lock = Some(positions::lock(state, &plan.name).map_err(nowhere)?);
-        positions = positions::load(state, &plan.name).map_err(nowhere)?;
-    }
+    let somewhere = |(node, error): (Option<usize>, Error)| Failure { node, error };
+    let store = options.state.as_ref().map(|state| Store::open(state, &plan.name)).transpose().map_err(nowhere)?;
+    let last = store.as_ref().map_or(Ok(Checkpoint::default()), Store::load).map_err(nowhere)?;
+    let mut warnings = resume::fits(plan, &last).map_err(somewhere)?;
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let io = io.map_err(|e| nowhere(Error::io("starting", "the I/O threads", &e)))?;
+    {
+        let _io = io.enter();
+        let done = catch_unwind(AssertUnwindSafe(|| resume::recommit(plan, &last)));
+        done.unwrap_or_else(|panic| Err((None, panicked(&*panic)))).map_err(somewhere)?;
+    }
 
     let mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>> = HashMap::new();
     for n in plan.graph.node_indices() {
         let node = &plan.graph[n];
         if let Work::Source(source) = &node.work {
-            let from = positions.get(&node.name).cloned().unwrap_or_default();
+            let from = last.positions.get(&node.name).cloned().unwrap_or_default();
             let _io = io.enter();
             let found = guarded(|| source.splits(&from));
-            splits.insert(n, found.map_err(|error| Failure { node: Some(n.index()), error })?);
+            let mut found = found.map_err(|error| Failure { node: Some(n.index()), error })?;
+            if let Some(read) = last.read.get(&node.name) {
+                found.retain(|split| !read.contains(&split.name()));
+            }
+            splits.insert(n, found);
         }
     }
     // More parts of a stream may come up at any time.
     let parts = |n: NodeIndex| splits.get(&n).filter(|_| !plan.graph[n].unbounded).map(Vec::len);
     let lay_out = |threads| schedule(plan, Machine { threads }, &parts);
-    let mut warnings = vec![];
     let mut schedule = lay_out(options.threads);
     if let Some(fewer) = build::affordable(options.memory, &schedule, options.threads) {
         let needed = build::fixed(&schedule) / 3 * 4;
@@ -156,11 +174,12 @@ fn begin(
         wake: Wake::default(),
     };
     let stop = Stop::new();
-    let prepared = prepare(plan, &schedule, splits, budget.queue, &task, &stop)?;
+    let prepared = prepare(plan, &schedule, splits, budget.queue, &task, &stop, &last.nodes)?;
     let ledger = Arc::new(Ledger {
         nodes: plan.graph.node_weights().map(|n| NodeLedger::new(n.inputs.len(), n.outputs.len())).collect(),
         edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),
     });
+    resume::restore(plan, &ledger, &last);
 
     let epochs = Epochs::new(prepared.len(), &stop);
     let run = stage::Run {
@@ -169,6 +188,7 @@ fn begin(
         epochs: epochs.clone(),
         live: plan.unbounded(),
         once: options.once,
+        states: store.as_ref().filter(|_| plan.resumable()).map(|store| store.states().into()),
     };
     let mut running = Running {
         plan: plan.clone(),
@@ -180,8 +200,9 @@ fn begin(
         threads: vec![],
         epochs,
         committed: vec![],
-        positions,
-        _lock: lock,
+        store,
+        checkpoint: last,
+        parked: false,
         _scratch: scratch,
         warnings,
         started,
@@ -204,13 +225,6 @@ fn begin(
     Ok(running)
 }
 
-/// What writers have flushed, by node.
-fn by_node(gathered: &Gathered) -> HashMap<usize, Vec<Pending>> {
-    let mut pending: HashMap<usize, Vec<Pending>> = HashMap::new();
-    gathered.pending.iter().for_each(|(n, p)| pending.entry(*n).or_default().push(p.clone()));
-    pending
-}
-
 /// Calls into a node on the engine's own thread: a panic there is the node's error too.
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
@@ -227,7 +241,13 @@ impl Running {
     }
 
     pub fn stopper(&self) -> Stopper {
-        Stopper(self.stop.clone())
+        let epochs = self.resumable().then(|| self.epochs.clone());
+        Stopper { stop: self.stop.clone(), epochs }
+    }
+
+    /// Whether its checkpoints hold all that its nodes remember.
+    fn resumable(&self) -> bool {
+        self.store.is_some() && self.plan.resumable()
     }
 
     /// Waits for the end, checks the ledger, commits, and reports. Where the graph never ends, that is done again and again.
@@ -245,24 +265,30 @@ impl Running {
         let mut failure = self.stop.failure();
         let imbalances =
             lost.unwrap_or_else(|| if whole && failure.is_none() { self.imbalances(false) } else { vec![] });
+        if self.parked {
+            resume::keep(&self.plan, &self.ledger);
+        }
         // A stream ends when it is told to: then what has arrived is published, as at any other time.
         let cut_short = self.stop.stopping() || self.stop.draining() && !self.plan.unbounded();
         let mut status = match () {
             () if failure.is_some() => Status::Failed,
             () if !imbalances.is_empty() => Status::Unbalanced,
+            () if self.parked => Status::Done,
             () if !whole || cut_short => Status::Stopped,
             () => Status::Done,
         };
-        let mut committed = vec![];
+        let mut done = Published::default();
         if status == Status::Done
-            && let Err(f) = self.commit(self.epochs.wanted() + 1, &all, true, &mut committed)
+            && !self.parked
+            && let Err(f) = self.commit(self.epochs.wanted() + 1, &all, None, &mut done)
         {
             failure = Some(f);
             status = Status::Failed;
         }
         if status != Status::Done {
-            self.abort(&pending, &committed);
+            self.abort(&pending, &done);
         }
+        let mut committed = done.sinks;
         committed.extend(self.committed.iter().cloned());
         let committed = self.sinks().map(|(n, _)| self.plan.graph[n].name.clone()).filter(|n| committed.contains(n));
         let committed = committed.collect();
@@ -305,7 +331,7 @@ impl Running {
             match due {
                 Some(Due::End) => return None,
                 None if last.elapsed() < every => continue,
-                _ => last = Instant::now(),
+                Some(Due::Epoch | Due::Last) | None => last = Instant::now(),
             }
             let now = self.ledger.rows_moved();
             if due.is_none() && now == moved {
@@ -314,10 +340,11 @@ impl Running {
             let epoch = self.epochs.begin(&self.stop)?;
             moved = self.ledger.rows_moved();
             let imbalances = self.imbalances(true);
-            let gathered = self.epochs.close(epoch);
-            let mut committed = vec![];
+            let held = resume::held(&self.plan, &self.ledger);
+            let gathered = if due == Some(Due::Last) { self.epochs.rest() } else { self.epochs.close(epoch) };
+            let mut done = Published::default();
             let result = match imbalances.is_empty() {
-                true => self.commit(epoch, &gathered, false, &mut committed),
+                true => self.commit(epoch, &gathered, Some(&held), &mut done),
                 false => Ok(()),
             };
             let failed = result.is_err();
@@ -326,10 +353,16 @@ impl Running {
             }
             if failed || !imbalances.is_empty() {
                 self.stop.halt();
-                self.abort(&by_node(&gathered), &committed);
+                self.abort(&by_node(&gathered), &done);
+                self.committed.extend(done.sinks);
                 return (!failed).then_some(imbalances);
             }
-            self.committed = committed;
+            self.committed = done.sinks;
+            if due == Some(Due::Last) {
+                self.parked = true;
+                self.stop.halt();
+                return None;
+            }
         }
     }
 
@@ -353,44 +386,55 @@ impl Running {
         })
     }
 
-    /// All writers have flushed. From the first commit on the run can only go forward. Positions are kept where no node holds
-    /// rows that came before them: at the `end`, and in between where no node of the graph has state.
+    /// All writers have flushed. What is remembered goes into a checkpoint first: at the end of a run, when no node has held
+    /// anything back, and in between where all nodes that have state can save it. From then on, and from the first commit on, the run can only go forward.
     fn commit(
-        &self,
+        &mut self,
         epoch: u64,
         gathered: &Gathered,
-        end: bool,
-        committed: &mut Vec<String>,
+        held: Option<&HashMap<String, u64>>,
+        done: &mut Published,
     ) -> std::result::Result<(), Failure> {
+        let nowhere = |error| Failure { node: None, error };
         let commit = Commit { run: self.options.run.clone(), epoch };
+        let mut next = None;
+        if let Some(store) = self.store.as_ref().filter(|_| held.is_none() || self.resumable()) {
+            let made = resume::next(&self.plan, &self.schedule, &self.checkpoint, gathered, &commit, held);
+            if made.remembers() || self.checkpoint.remembers() {
+                store.save(&made).map_err(nowhere)?;
+                done.kept = !made.pending.is_empty();
+                next = Some(made);
+            }
+        }
         let pending = by_node(gathered);
         let _io = self.io.enter();
         for (n, sink) in self.sinks() {
             let none = vec![];
             let pending = pending.get(&n.index()).unwrap_or(&none);
             guarded(|| sink.commit(&commit, pending)).map_err(|error| Failure { node: Some(n.index()), error })?;
-            committed.push(self.plan.graph[n].name.clone());
+            done.sinks.push(self.plan.graph[n].name.clone());
         }
         for (n, births) in &gathered.births {
             let mut latency = self.ledger.nodes[*n].latency();
             births.iter().for_each(|(born, rows)| latency.add(born.elapsed(), *rows));
         }
-        let stateless = || !self.plan.graph.node_weights().any(|n| matches!(n.work, Work::Transform(_)));
-        let Some(state) = self.options.state.as_ref().filter(|_| end || stateless()) else { return Ok(()) };
-        let mut all = self.positions.clone();
-        for (n, positions) in &gathered.positions {
-            all.entry(self.plan.graph[NodeIndex::new(*n)].name.clone()).or_default().extend(positions.clone());
+        let (Some(store), Some(mut next)) = (&self.store, next) else { return Ok(()) };
+        if held.is_none() && done.kept {
+            next.pending.clear();
+            store.save(&next).map_err(nowhere)?;
         }
-        if all != self.positions {
-            positions::save(state, &self.plan.name, &all).map_err(|error| Failure { node: None, error })?;
-        }
+        store.sweep(&next);
+        self.checkpoint = next;
         Ok(())
     }
 
-    /// Takes back what was flushed and not committed.
-    fn abort(&self, pending: &HashMap<usize, Vec<Pending>>, committed: &[String]) {
+    /// Takes back what was flushed and not committed, unless a checkpoint has it for the next run to commit.
+    fn abort(&self, pending: &HashMap<usize, Vec<Pending>>, done: &Published) {
         let _io = self.io.enter();
-        for (n, sink) in self.sinks().filter(|(n, _)| !committed.contains(&self.plan.graph[*n].name)) {
+        if done.kept {
+            return;
+        }
+        for (n, sink) in self.sinks().filter(|(n, _)| !done.sinks.contains(&self.plan.graph[*n].name)) {
             let Some(pending) = pending.get(&n.index()) else { continue };
             let aborted = guarded(|| {
                 sink.abort(pending);
@@ -401,6 +445,15 @@ impl Running {
             }
         }
     }
+}
+
+/// How far a commit has come.
+#[derive(Default)]
+struct Published {
+    /// The sinks that have committed.
+    sinks: Vec<String>,
+    /// A checkpoint has what the others are to commit.
+    kept: bool,
 }
 
 impl Drop for Running {

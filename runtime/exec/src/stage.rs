@@ -3,6 +3,7 @@
 mod drive;
 mod exit;
 
+use crate::checkpoint::{self, Parts, Saving};
 use crate::epochs::{Births, Epochs, Gathered};
 use crate::ledger::{Ledger, NodeLedger};
 use crate::queue::{Message, QueueReceiver, QueueSender};
@@ -18,6 +19,7 @@ use selvedge_state::{RowHasher, scatter};
 use std::any::Any;
 use std::collections::VecDeque;
 use std::panic::{AssertUnwindSafe, catch_unwind};
+use std::path::Path;
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
 use std::sync::{Arc, Mutex};
 use std::time::{Duration, Instant};
@@ -34,6 +36,14 @@ pub(crate) struct NodeTemplate {
     pub outputs: Vec<OutputTemplate>,
     pub inputs: usize,
     pub schemas_in: Vec<SchemaRef>,
+    pub remembered: Vec<Remembered>,
+}
+
+/// What an instance of an earlier run has left for this one.
+pub(crate) struct Remembered {
+    pub parts: Parts,
+    /// Only the rows whose hash belongs to that one of so many instances.
+    pub share: Option<(usize, usize)>,
 }
 
 pub(crate) struct OutputTemplate {
@@ -98,6 +108,8 @@ pub(crate) struct Run {
     pub live: bool,
     /// Such sources end where they have caught up.
     pub once: bool,
+    /// Where the state of nodes is kept, if there are checkpoints; it was loaded from there too.
+    pub states: Option<Arc<Path>>,
 }
 
 struct Local {
@@ -111,6 +123,8 @@ struct Local {
     rejected: Vec<Rejection>,
     /// Of a sink: what it took in this epoch.
     births: Births,
+    /// Its state in the last checkpoint.
+    saved: Parts,
 }
 
 enum LocalWork {
@@ -140,6 +154,8 @@ struct Stage {
     told: Watermark,
     /// What has been read and closed: split name → position.
     positions: Positions,
+    /// Splits of a bounded source that have been read, and have no position to go on from.
+    read: Vec<String>,
     /// Kept between batches for its allocation.
     hashes: Vec<u128>,
 }
@@ -166,6 +182,7 @@ fn run_to(finished: &mut Gathered, templates: Vec<NodeTemplate>, head: Head, run
         promised: i64::MIN,
         told: Watermark::None,
         positions: Positions::new(),
+        read: vec![],
         hashes: vec![],
     };
     let result = catch_unwind(AssertUnwindSafe(|| {
@@ -223,18 +240,50 @@ impl Stage {
                 task: t.task.clone(),
                 rejected: vec![],
                 births: vec![],
+                saved: Parts::new(),
             });
             // From here on this node is to blame.
             self.clock.at = self.nodes.len() - 1;
             let work = match t.work {
                 Work::Source(_) => LocalWork::Source,
                 Work::Map(map) => LocalWork::Map(map),
-                Work::Transform(make) => LocalWork::Transform(make(&t.task)?),
+                Work::Transform(make) => {
+                    let mut transform = make(&t.task)?;
+                    self.load(&mut *transform, &t.remembered)?;
+                    LocalWork::Transform(transform)
+                }
                 Work::Sink(sink) => LocalWork::Writer(sink.open(&t.task)?),
             };
             self.nodes[self.clock.at].work = Some(work);
         }
         self.clock = Clock { at: 0, since: Instant::now() };
+        Ok(())
+    }
+
+    fn load(&self, transform: &mut dyn Transform, remembered: &[Remembered]) -> Result<()> {
+        let Some(folder) = &self.run.states else { return Ok(()) };
+        for Remembered { parts, share } in remembered {
+            for (name, part) in parts {
+                checkpoint::batches(folder, name, part, *share, &mut |batch| transform.load(name, batch))?;
+            }
+        }
+        Ok(())
+    }
+
+    /// Has the transform at `at` put down what it remembers, where that is kept.
+    fn save(&mut self, at: usize, epoch: u64, gathered: &mut Gathered) -> Result<()> {
+        let Some(folder) = self.run.states.clone() else { return Ok(()) };
+        let Some(LocalWork::Transform(mut transform)) = self.nodes[at].work.take() else {
+            return Err(Error::bug("a node without state was asked to save it"));
+        };
+        self.switch(at);
+        let node = &mut self.nodes[at];
+        let name = format!("{}-{epoch}-{}-{}.ipc", node.task.run, node.index, node.task.instance);
+        let mut saving = Saving::new(&folder, name, &node.saved);
+        transform.save(&mut saving)?;
+        node.saved = saving.finish()?;
+        gathered.states.push((node.index, node.task.instance, node.saved.clone()));
+        node.work = Some(LocalWork::Transform(transform));
         Ok(())
     }
 
@@ -263,9 +312,8 @@ impl Stage {
                 }
             }
         }
-        if !self.positions.is_empty() {
-            finished.positions.push((self.nodes[0].index, std::mem::take(&mut self.positions)));
-        }
+        finished.positions.push((self.nodes[0].index, std::mem::take(&mut self.positions)));
+        finished.read.push((self.nodes[0].index, std::mem::take(&mut self.read)));
         self.switch(0);
         Ok(())
     }

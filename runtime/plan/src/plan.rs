@@ -41,6 +41,8 @@ pub struct Node {
     pub ordered: bool,
     pub may_reject: bool,
     pub unbounded: bool,
+    /// Of a transform: what it remembers can be kept in a checkpoint.
+    pub saves: bool,
     /// Of a sink: how often its rows are to be published where the graph never ends.
     pub publish_every: Option<std::time::Duration>,
     pub notes: Vec<String>,
@@ -97,6 +99,12 @@ impl Plan {
     /// Whether rows may keep coming for ever.
     pub fn unbounded(&self) -> bool {
         self.graph.node_weights().any(|n| n.unbounded)
+    }
+
+    /// Whether a run that never ends can be stopped at any time and resumed with all that its nodes remember.
+    pub fn resumable(&self) -> bool {
+        let saves = |n: &Node| n.saves || !matches!(n.work, Work::Transform(_));
+        self.unbounded() && self.graph.node_weights().all(saves)
     }
 }
 
@@ -244,6 +252,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             ordered: b.ordered,
             may_reject: b.may_reject,
             unbounded: b.unbounded,
+            saves: b.saves,
             publish_every: b.publish_every,
             notes: b.notes,
             work: b.work,

@@ -177,7 +177,7 @@ aggregates: {\"clicks\": \"count(*)\", \"spent\": \"sum(price)\"})";
             },
         });
         let built = Built::transform(output.clone(), partitioning, move |task| State::new(plan.clone(), task));
-        Ok(built.outputs(vec![output, schema.clone()]).may_reject(true).time(EventTime::Needs))
+        Ok(built.outputs(vec![output, schema.clone()]).may_reject(true).time(EventTime::Needs).saves())
     }
 }
 

@@ -1,5 +1,7 @@
 //! `Limit`: the first rows, counted across all batches.
 
+use arrow::array::{AsArray, UInt64Array};
+use arrow::datatypes::UInt64Type;
 use selvedge_node::prelude::*;
 
 pub(crate) struct Limit;
@@ -31,7 +33,8 @@ ledger tells how much there was.";
         let schema = inputs[0].schema.clone();
         Ok(Built::transform(schema, Partitioning::InOrder, move |_| {
             Ok(Counter { skip: config.offset, take: config.rows })
-        }))
+        })
+        .saves())
     }
 }
 
@@ -51,6 +54,17 @@ impl Transform for Counter {
         out.drop_all("before the offset", &batch.slice(0, skip));
         out.drop_all("over the limit", &batch.slice(skip + take, rows - skip - take));
         out.send(0, batch.slice(skip, take))
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        let column = |n| Arc::new(UInt64Array::from(vec![n])) as ArrayRef;
+        to.put("left", &RecordBatch::try_from_iter([("skip", column(self.skip)), ("take", column(self.take))])?)
+    }
+
+    fn load(&mut self, _: &str, batch: RecordBatch) -> Result<()> {
+        let left = |c: usize| batch.column(c).as_primitive::<UInt64Type>().value(0);
+        (self.skip, self.take) = (left(0), left(1));
+        Ok(())
     }
 }
 

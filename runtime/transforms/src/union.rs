@@ -105,7 +105,7 @@ A value that does not fit the wider type (a date beyond the range of nanosecond 
         let output = Arc::new(Schema::new(fields));
         let tags = config.tag.map(|_| inputs.iter().map(|i| i.port.clone()).collect());
         let plan = Arc::new(Plan { places, tags, output: output.clone() });
-        problems.or(Built::transform(output, Partitioning::Any, move |_| Ok(Columns(plan.clone()))))
+        problems.or(Built::transform(output, Partitioning::Any, move |_| Ok(Columns(plan.clone()))).saves())
     }
 }
 
@@ -220,6 +220,10 @@ impl Transform for Columns {
         }
         let options = RecordBatchOptions::new().with_row_count(Some(rows));
         out.send(0, RecordBatch::try_new_with_options(output.clone(), columns, &options)?)
+    }
+
+    fn save(&mut self, _: &mut dyn Save) -> Result<()> {
+        Ok(())
     }
 }
 

@@ -500,7 +500,7 @@ fn transform(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Prob
             Work::transform(move |task| PluginTransform::open(opening.clone(), task, stateful))
         }
     };
-    Ok(Built { partitioning, ..Built::new(outputs, work) }.may_reject(may_reject))
+    Ok(Built { partitioning, ..Built::new(outputs, work) }.may_reject(may_reject).saves())
 }
 
 fn source(ready: &Ready, site: &Site) -> Result<Built, Problem> {

@@ -5,8 +5,9 @@ use crate::effects::{Effect, replay};
 use crate::instance::{Instance, Setup, Trouble};
 use crate::kind::OnError;
 use crate::wire::{Arriving, pieces, sent_bytes, with_batch};
-use arrow::array::RecordBatch;
-use selvedge_node::{Error, Fault, Map, Out, Result, Task, Transform};
+use arrow::array::{ArrayRef, AsArray, LargeBinaryArray, RecordBatch, UInt32Array};
+use arrow::datatypes::UInt32Type;
+use selvedge_node::{Error, Fault, Map, Out, Result, Save, Task, Transform};
 use std::sync::atomic::{AtomicU32, Ordering::Relaxed};
 use std::sync::{Arc, Mutex, PoisonError};
 
@@ -230,7 +231,7 @@ impl PluginTransform {
             Err(_) => {}
         }
         if self.opening.is_full(&self.instance) {
-            self.saved = if self.stateful { Some(self.save()?) } else { None };
+            self.saved = if self.stateful { Some(self.state()?) } else { None };
             self.since.clear();
             self.since_bytes = 0;
             self.restore()?;
@@ -242,14 +243,14 @@ impl PluginTransform {
         self.since_bytes += bytes;
         self.since.push(call);
         if self.since.len() >= REDONE || self.since_bytes >= REDONE_BYTES {
-            self.saved = Some(self.save()?);
+            self.saved = Some(self.state()?);
             self.since.clear();
             self.since_bytes = 0;
         }
         Ok(())
     }
 
-    fn save(&mut self) -> Result<Vec<u8>> {
+    fn state(&mut self) -> Result<Vec<u8>> {
         let state = self.instance.transform("save", None, |g, s| g.call_save(s)).map_err(|t| self.opening.error(t))?;
         let limit = self.opening.setup.bounds.state;
         if state.len() > limit {
@@ -322,6 +323,33 @@ impl Transform for PluginTransform {
             replay(effects, None, out)?;
         }
         Ok(time)
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        if !self.stateful {
+            return Ok(());
+        }
+        let state = self.state()?;
+        let number = |n: usize| Arc::new(UInt32Array::from(vec![n as u32])) as ArrayRef;
+        let columns = [
+            ("instance", number(self.task.instance)),
+            ("instances", number(self.task.instances)),
+            ("state", Arc::new(LargeBinaryArray::from(vec![&state[..]])) as ArrayRef),
+        ];
+        to.put("plugin", &RecordBatch::try_from_iter(columns)?)
+    }
+
+    fn load(&mut self, _: &str, batch: RecordBatch) -> Result<()> {
+        let of = batch.column(1).as_primitive::<UInt32Type>().value(0) as usize;
+        if of != self.task.instances {
+            let message = format!(
+                "{}: what {of} instances of the plugin remember cannot be shared out among {}: only the plugin can read it",
+                self.opening.file, self.task.instances
+            );
+            return Err(Error::graph(message).help("run the graph with as many --threads as before"));
+        }
+        self.saved = Some(batch.column(2).as_binary::<i64>().value(0).to_vec());
+        self.restore()
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {

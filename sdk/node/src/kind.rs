@@ -117,6 +117,8 @@ pub struct Built {
     pub unbounded: bool,
     /// A node that sends nothing, or holds ever more, until its input ends: what to use instead in a graph that never ends.
     pub waits_for_end: Option<String>,
+    /// A transform that implements `save` and `load`.
+    pub saves: bool,
     pub time: EventTime,
     /// A sink that wants its rows published at least this often in an unbounded graph.
     pub publish_every: Option<std::time::Duration>,
@@ -140,6 +142,7 @@ impl Built {
             may_reject: false,
             unbounded: false,
             waits_for_end: None,
+            saves: false,
             time: EventTime::Passes,
             publish_every: None,
             target: None,
@@ -184,6 +187,12 @@ impl Built {
     #[must_use]
     pub fn waits_for_end(mut self, instead: impl Into<String>) -> Built {
         self.waits_for_end = Some(instead.into());
+        self
+    }
+    /// The transform implements `save` and `load`: a stream can be stopped and resumed with what it remembers.
+    #[must_use]
+    pub fn saves(mut self) -> Built {
+        self.saves = true;
         self
     }
     #[must_use]

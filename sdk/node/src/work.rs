@@ -1,6 +1,6 @@
 //! The work of nodes while rows move. All of it is synchronous: a thread belongs to an instance while it runs.
 
-use crate::{Memory, Out, Result};
+use crate::{Error, Memory, Out, Result};
 use arrow::array::RecordBatch;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -127,6 +127,19 @@ pub trait Transform: Send {
         let _ = out;
         Ok(time)
     }
+    /// Puts down everything that the rows to come depend on, and goes on. Between batches, while nothing is on its way; only of
+    /// a node that was built with [`Built::saves`](crate::Built::saves).
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        let _ = to;
+        Err(Error::bug("the node says that it can be saved, but does not do it"))
+    }
+    /// Before any row: what `save` gave, the parts in order of their names, their batches as they were put. Where the number of instances has changed it comes from
+    /// several of them, one after another: of parts with a column [`HASH_COLUMN`] the rows whose hash belongs to this instance,
+    /// all of any other part.
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        let _ = batch;
+        Err(Error::bug(format!("the node does not know the part `{part}` of its state")))
+    }
     /// No more rows will come on this port.
     fn end(&mut self, port: usize, out: &mut dyn Out) -> Result<()> {
         let _ = (port, out);
@@ -137,6 +150,17 @@ pub trait Transform: Send {
         let _ = out;
         Ok(())
     }
+}
+
+/// In the state of a node that is partitioned by keys: the hash of each row's key, as `Decimal128(38, 0)`.
+pub const HASH_COLUMN: &str = "\0hash";
+
+/// What a node remembers, on its way into a checkpoint: batches in parts, each part under a name of the node's and of one schema.
+pub trait Save {
+    /// Leaves a part as the last checkpoint has it. `false`: it is not there, or not worth keeping; put it again.
+    fn keep(&mut self, part: &str) -> bool;
+    /// Appends a batch to a part. The batches of a part come one after another.
+    fn put(&mut self, part: &str, batch: &RecordBatch) -> Result<()>;
 }
 
 /// What a writer has prepared and only a commit makes visible: opaque but readable text, kept in checkpoints.

@@ -13,8 +13,10 @@
 
 mod case;
 mod recorder;
+mod saved;
 mod table;
 
 pub use case::{Case, Done, NoConnections, config, drive, site};
 pub use recorder::Recorder;
+pub use saved::Saved;
 pub use table::{show, sorted, table, try_table};

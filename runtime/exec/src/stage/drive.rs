@@ -25,15 +25,26 @@ impl Stage {
             let Some(split) = lock(splits).pop_front() else { break };
             let name = split.name();
             let mut open = [Open { name, reader: split.open(&self.nodes[0].task)?, caught_up: false }];
+            let mut done = false;
             while !self.run.stop.draining() {
-                self.pause(&open)?;
+                // Without a position it can only be left between two splits, where what has been read is to be remembered.
+                if self.run.states.is_none() || self.wanted() && open[0].reader.position().is_some() {
+                    self.pause(&open)?;
+                }
                 match self.read_one(&mut open[0])? {
                     Next::More => {}
-                    Next::Done => break,
+                    Next::Done => {
+                        done = true;
+                        break;
+                    }
                     Next::Idle(time) => self.sleep(time),
                 }
             }
-            self.positions.extend(positions(&open));
+            match (open[0].reader.position(), done) {
+                (None, true) => self.read.push(std::mem::take(&mut open[0].name)),
+                _ => self.positions.extend(positions(&open)),
+            }
+            self.pause(&[])?;
         }
         Ok(())
     }
@@ -106,27 +117,37 @@ impl Stage {
         self.waited(since.elapsed(), NodeLedger::add_idle);
     }
 
+    fn wanted(&self) -> bool {
+        self.run.epochs.wanted() != self.epoch
+    }
+
     /// Closes an epoch where one is wanted, and waits until all others have closed it too.
     fn pause(&mut self, open: &[Open]) -> Result<()> {
         let wanted = self.run.epochs.wanted();
         if wanted == self.epoch {
             return Ok(());
         }
+        let source = self.nodes[0].index;
         let now: Positions = self.positions.clone().into_iter().chain(positions(open)).collect();
-        self.close(wanted, Gathered { positions: vec![(self.nodes[0].index, now)], ..Gathered::default() })?;
+        let (positions, read) = (vec![(source, now)], vec![(source, std::mem::take(&mut self.read))]);
+        self.close(wanted, Gathered { positions, read, ..Gathered::default() })?;
         let since = Instant::now();
         self.run.epochs.wait(wanted, &self.run.stop)?;
         self.waited(since.elapsed(), NodeLedger::add_blocked);
         Ok(())
     }
 
-    /// Flushes the writers of this thread and tells those behind that the epoch is over.
+    /// Flushes the writers of this thread, saves what its nodes remember, and tells those behind that the epoch is over.
     fn close(&mut self, epoch: u64, mut gathered: Gathered) -> Result<()> {
         let caller = self.clock.at;
         for at in 0..self.nodes.len() {
-            if matches!(self.nodes[at].work, Some(LocalWork::Writer(_))) {
-                self.flush(at, epoch, &mut gathered)?;
-                self.send_rejected(at)?;
+            match self.nodes[at].work {
+                Some(LocalWork::Writer(_)) => {
+                    self.flush(at, epoch, &mut gathered)?;
+                    self.send_rejected(at)?;
+                }
+                Some(LocalWork::Transform(_)) => self.save(at, epoch, &mut gathered)?,
+                Some(LocalWork::Map(_) | LocalWork::Source) | None => {}
             }
             for output in &self.nodes[at].outputs {
                 output.targets.iter().for_each(|target| target.tell(|_, _| Message::Barrier { epoch }));

@@ -19,6 +19,8 @@ pub struct Seen {
     pub sum: i64,
     pub commits: u64,
     pub aborted: u64,
+    /// Run and epoch of each.
+    pub done: Vec<(String, u64)>,
     /// Values by instance, in the order written.
     pub values: Vec<i64>,
 }

@@ -193,7 +193,7 @@ fn a_drained_run_balances_and_publishes_nothing() {
     assert_eq!(report.status, Status::Stopped);
     assert!(report.imbalances.is_empty());
     assert_eq!((seen("drained").rows, seen("drained").commits), (1000, 0));
-    assert!(!dir.path().join("state/g/positions.json").exists());
+    assert!(!dir.path().join("state/g/checkpoint.json").exists());
 }
 
 #[test]

@@ -5,9 +5,12 @@ use super::runs::{begin_with, options, planned};
 use crate::Status;
 use crate::ledger::{EdgeLedger, Ledger, NodeLedger};
 use crate::watch::{STUCK, Watch};
-use arrow::array::Int64Array;
+use arrow::array::{Decimal128Array, Int64Array};
 use selvedge_node::prelude::*;
-use selvedge_node::{Commit, ErasedKind, EventTime, Pending, Positions, Sink, Source, Split, Watermark, erase};
+use selvedge_node::{
+    Commit, ErasedKind, EventTime, HASH_COLUMN, Pending, Positions, Sink, Source, Split, Watermark, erase,
+};
+use selvedge_state::RowHasher;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
 use std::time::{Duration, Instant};
 
@@ -31,6 +34,9 @@ struct TicksConfig {
     /// Half of the rows come only after this sink has published something.
     #[serde(default)]
     after: Option<String>,
+    /// A run reads no further.
+    #[serde(default)]
+    until: Option<i64>,
 }
 
 impl Kind for Ticks {
@@ -61,8 +67,14 @@ impl TicksSource {
 }
 
 impl Source for TicksSource {
-    fn splits(&self, _: &Positions) -> Result<Vec<Box<dyn Split>>> {
-        Ok(vec![self.part(0)])
+    /// All that an earlier run has found.
+    fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
+        self.found.store(from.len().max(1), SeqCst);
+        let parts = (0..from.len().max(1)).map(|part| {
+            let next = from.get(&format!("part {part}")).map_or(part as i64, |next| next.parse().unwrap());
+            Box::new(Part { config: self.config.clone(), part, next }) as Box<dyn Split>
+        });
+        Ok(parts.collect())
     }
     fn discover(&self, _: &Task) -> Result<Vec<Box<dyn Split>>> {
         let part = self.found.fetch_add(1, SeqCst);
@@ -88,7 +100,7 @@ impl Split for Part {
 impl Reader for Part {
     fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
         let idle = self.config.idle == Some(self.part);
-        if idle || self.next >= self.config.rows {
+        if idle || self.next >= self.config.until.unwrap_or(self.config.rows) {
             return Ok(Next::Idle(Duration::from_secs(3600)));
         }
         if self.next >= self.config.rows / 2 && self.config.after.as_ref().is_some_and(|name| seen(name).commits == 0) {
@@ -121,6 +133,8 @@ struct Ordered;
 struct OrderedConfig {
     #[serde(default)]
     keyed: bool,
+    #[serde(default)]
+    saves: bool,
 }
 
 impl Kind for Ordered {
@@ -132,14 +146,17 @@ impl Kind for Ordered {
     type Config = OrderedConfig;
     fn build(config: OrderedConfig, _: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let partitioning = if config.keyed { Partitioning::Keys(vec![vec![0]]) } else { Partitioning::Single };
-        let make = |_: &Task| Ok(OrderedWork { time: i64::MIN, held: vec![] });
-        Ok(Built::transform(inputs[0].schema.clone(), partitioning, make).time(EventTime::Needs))
+        let hasher = RowHasher::new(&inputs[0].schema, &[0]).unwrap();
+        let make = move |_: &Task| Ok(OrderedWork { time: i64::MIN, held: vec![], hasher: hasher.clone() });
+        let built = Built::transform(inputs[0].schema.clone(), partitioning, make).time(EventTime::Needs);
+        Ok(if config.saves { built.saves() } else { built })
     }
 }
 
 struct OrderedWork {
     time: i64,
     held: Vec<i64>,
+    hasher: RowHasher,
 }
 
 impl OrderedWork {
@@ -166,6 +183,24 @@ impl Transform for OrderedWork {
         // Half a thousand behind, so that what is promised is not what came.
         self.send(time - 500, out)?;
         Ok(time - 500)
+    }
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        let time: ArrayRef = Arc::new(Int64Array::from(vec![self.time]));
+        to.put("time", &RecordBatch::try_from_iter([("time", time)])?)?;
+        let held = RecordBatch::try_from_iter([("n", Arc::new(Int64Array::from(self.held.clone())) as ArrayRef)])?;
+        let mut hashes = vec![];
+        self.hasher.hash(&held, &mut hashes);
+        let hashes = Decimal128Array::from_iter_values(hashes.into_iter().map(|h| h as i128));
+        let hashes: ArrayRef = Arc::new(hashes.with_data_type(DataType::Decimal128(38, 0)));
+        to.put("rows", &RecordBatch::try_from_iter([("n", held.column(0).clone()), (HASH_COLUMN, hashes)])?)
+    }
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        let numbers = batch.column(0).as_any().downcast_ref::<Int64Array>().unwrap().values();
+        match part {
+            "time" => self.time = self.time.max(numbers[0]),
+            _ => self.held.extend(numbers),
+        }
+        Ok(())
     }
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
         self.send(i64::MAX, out)
@@ -207,6 +242,12 @@ impl Sink for PublishSink {
         if self.0.fail == Some(commit.epoch) {
             return Err(Error::world("the warehouse is on fire"));
         }
+        // The same commit again does nothing.
+        let id = (commit.run.clone(), commit.epoch);
+        if seen(&self.0.name).done.contains(&id) {
+            return Ok(());
+        }
+        note(&self.0.name, |s| s.done.push(id));
         for text in pending {
             let (rows, sum) = text.split_once(' ').unwrap();
             note(&self.0.name, |s| {
@@ -307,7 +348,7 @@ fn a_part_that_is_idle_holds_nobody_back() {
     });
     assert_eq!(seen("idle").rows, 10_000);
     // Where it stopped is kept.
-    let positions = std::fs::read_to_string(dir.path().join("state/g/positions.json")).unwrap();
+    let positions = std::fs::read_to_string(dir.path().join("state/g/checkpoint.json")).unwrap();
     assert!(positions.contains("\"part 0\": \"20000\""), "{positions}");
 }
 
@@ -322,6 +363,111 @@ fn a_commit_that_fails_stops_the_stream_and_keeps_what_was_published() {
     let s = seen("fails");
     assert_eq!(s.commits, 1);
     assert!(s.rows < 200_000 && s.aborted > 0);
+}
+
+/// Part of a graph: what is read is held for a while by nodes that can be saved.
+fn saving(name: &str, until: i64) -> String {
+    format!(
+        r#""a": Ticks(rows: 20000, parts: 1, until: {until}), "b": Ordered(input: "a", keyed: true, saves: true),
+           "c": Ordered(input: "b", saves: true), "e": Publish(input: "c", name: "{name}")"#
+    )
+}
+
+/// Runs until something was published, then has `end` end it.
+fn interrupted(nodes: &str, name: &str, options: crate::Options, end: impl Fn(&crate::Stopper)) -> crate::Report {
+    let before = seen(name).commits;
+    let running = begin_with(all_kinds(), nodes, options);
+    let stopper = running.stopper();
+    std::thread::scope(|scope| {
+        let report = scope.spawn(|| running.join());
+        while seen(name).commits == before && !report.is_finished() {
+            std::thread::yield_now();
+        }
+        end(&stopper);
+        report.join().unwrap()
+    })
+}
+
+#[test]
+fn a_stream_that_is_stopped_goes_on_where_it_was_with_any_number_of_threads() {
+    let dir = tempfile::tempdir().unwrap();
+    let mut held = 0;
+    for (round, threads) in [2, 3, 1, 2].into_iter().enumerate() {
+        let nodes = saving("stopped", 4000 * (round as i64 + 1));
+        let report = interrupted(&nodes, "stopped", options(threads, dir.path()), crate::Stopper::drain);
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        let ordered = &report.nodes[1];
+        let count =
+            |reasons: &[crate::Counted], name: &str| reasons.iter().find(|r| r.reason == name).map_or(0, |r| r.rows);
+        assert_eq!(count(&ordered.created, crate::resume::RESUMED), held);
+        held = count(&ordered.absorbed, crate::resume::KEPT);
+    }
+    let report =
+        begin_with(all_kinds(), &saving("stopped", 20_000), crate::Options { once: true, ..options(3, dir.path()) })
+            .join();
+    assert_eq!(report.status, Status::Done, "{report:?}");
+    let s = seen("stopped");
+    assert_eq!((s.rows, s.sum), (20_000, SUM));
+    let left = std::fs::read_to_string(dir.path().join("state/g/checkpoint.json")).unwrap();
+    assert!(left.contains(r#""pending": {}"#) && left.contains(r#""nodes": {}"#), "{left}");
+    assert_eq!(std::fs::read_dir(dir.path().join("state/g/state")).unwrap().count(), 0);
+}
+
+/// Ended at once, again and again, with nothing done about it: as good as killed.
+#[test]
+fn a_stream_that_dies_publishes_every_row_once() {
+    let dir = tempfile::tempdir().unwrap();
+    for round in 0..20 {
+        interrupted(
+            &saving("dies", 900 * (round as i64 + 1)),
+            "dies",
+            options(1 + round % 3, dir.path()),
+            crate::Stopper::halt,
+        );
+    }
+    let report =
+        begin_with(all_kinds(), &saving("dies", 20_000), crate::Options { once: true, ..options(2, dir.path()) })
+            .join();
+    assert_eq!(report.status, Status::Done, "{report:?}");
+    let s = seen("dies");
+    assert_eq!((s.rows, s.sum), (20_000, SUM));
+}
+
+/// The second of two sinks fails: the next run publishes there what the first has, before anything else.
+#[test]
+fn a_commit_that_was_not_finished_is_finished_by_the_next_run() {
+    let dir = tempfile::tempdir().unwrap();
+    let nodes =
+        |fail: &str| format!(r#"{}, "f": Publish(input: "b", name: "half done"{fail})"#, saving("half", 20_000));
+    let report = begin_with(all_kinds(), &nodes(", fail: 1"), options(2, dir.path())).join();
+    assert_eq!((report.status, report.committed), (Status::Failed, vec!["e".to_string()]));
+    assert_eq!((seen("half").aborted, seen("half done").rows), (0, 0));
+    let report = begin_with(all_kinds(), &nodes(""), crate::Options { once: true, ..options(2, dir.path()) }).join();
+    assert_eq!(report.status, Status::Done, "{report:?}");
+    assert_eq!((seen("half").sum, seen("half done").sum), (SUM, SUM));
+}
+
+#[test]
+fn a_graph_that_has_changed_is_told_what_does_not_fit() {
+    let dir = tempfile::tempdir().unwrap();
+    interrupted(&saving("changes", 20_000), "changes", options(2, dir.path()), crate::Stopper::drain);
+    let start = |nodes: &str| crate::start(planned(all_kinds(), nodes), options(2, dir.path()));
+    let refused = |nodes: &str| start(nodes).err().unwrap().error.unwrap();
+    let other =
+        saving("changes", 20_000).replace(r#""b": Ordered(input: "a", keyed: true"#, r#""b": Ordered(input: "a""#);
+    let error = refused(&other);
+    assert_eq!(error.node, "b");
+    assert!(error.message.contains("(n: Int64) by n; now Ordered of (n: Int64)"), "{}", error.message);
+    let error = refused(&saving("changes", 20_000).replace(", saves: true", ""));
+    assert!(error.message.contains("not all nodes of the graph can go on"), "{}", error.message);
+    let renamed = saving("changes", 20_000).replace(r#""c": "#, r#""d": "#).replace(r#"input: "c""#, r#"input: "d""#);
+    let running = start(&renamed).unwrap_or_else(|r| panic!("{r:?}"));
+    running.stopper().drain();
+    let warnings = running.join().warnings.join("\n");
+    assert!(
+        warnings.contains("`d` is new") && warnings.contains("`c` is gone: what it remembered is dropped"),
+        "{warnings}"
+    );
 }
 
 #[test]

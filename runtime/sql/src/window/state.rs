@@ -7,9 +7,10 @@ use super::spans::{NEVER, Spans};
 use super::times::micros;
 use crate::grouping::{batch_of, evaluate};
 use crate::sort::sorting;
-use arrow::array::{Array, BooleanArray, RecordBatch};
+use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::{filter_record_batch, interleave_record_batch, not};
-use selvedge_node::{Out, Reservation, Result, Task, Transform};
+use arrow::datatypes::Int64Type;
+use selvedge_node::{Error, Out, Reservation, Result, Save, Task, Transform};
 use selvedge_state::{SpillWriter, batch_bytes};
 use std::sync::Arc;
 
@@ -17,6 +18,9 @@ use std::sync::Arc;
 const PAID: u64 = 4;
 /// … where each watermark counts for as many rows.
 const WATERMARK: u64 = 8192;
+/// Parts of the state.
+const CLOCK: &str = "clock";
+const PANES: &str = "panes";
 
 pub(super) struct State {
     plan: Arc<Plan>,
@@ -200,17 +204,28 @@ impl State {
             self.aside = Some(kept);
             return Ok(());
         }
-        self.due = kept.due;
         for rows in kept.rows.finish()?.read()? {
-            let rows = rows?;
-            let Stored { first, last, hash } = Stored::of(&rows)?;
-            let slot = |row: usize| self.plan.spans.slot_of(first[row], last[row]);
-            let ids = (0..rows.num_rows()).map(|row| identity(hash[row] as u128, slot(row))).collect();
-            self.panes.merge(&self.plan, &rows, ids)?;
+            self.merge(&rows?)?;
         }
+        self.due = kept.due;
         let none = RecordBatch::new_empty(self.plan.keys.clone());
         self.reservation.resize(2 * self.panes.bytes_with(0, &none));
         Ok(())
+    }
+}
+
+impl State {
+    /// Takes stored panes into memory.
+    fn merge(&mut self, rows: &RecordBatch) -> Result<()> {
+        let plan = self.plan.clone();
+        let Stored { first, last, hash } = Stored::of(rows)?;
+        let mut ids = Vec::with_capacity(rows.num_rows());
+        for ((&first, &last), &hash) in first.iter().zip(last).zip(hash) {
+            let slot = plan.spans.slot_of(first, last);
+            ids.push(identity(hash as u128, slot));
+            self.due = self.due.min(plan.spans.due(slot, last, self.closed));
+        }
+        self.panes.merge(&plan, rows, ids)
     }
 }
 
@@ -274,6 +289,49 @@ impl Transform for State {
         }
         // The event time of a window is its end less a microsecond.
         Ok(time.min(self.next() - 1))
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        let time = |t: i64| Arc::new(Int64Array::from(vec![t])) as ArrayRef;
+        let clock = [("watermark", time(self.watermark)), ("closed", time(self.closed))];
+        to.put(CLOCK, &RecordBatch::try_from_iter(clock)?)?;
+        let (plan, due) = (self.plan.clone(), self.due);
+        // Partial results leave the accumulators when they are read, and are put back.
+        for batch in self.panes.drain(&plan)? {
+            to.put(PANES, &batch)?;
+            self.merge(&batch)?;
+        }
+        self.due = due;
+        let Some(Aside { rows, count, bytes, due }) = self.aside.take() else { return Ok(()) };
+        let old = rows.finish()?;
+        let mut rows = SpillWriter::create(&self.task.scratch, &plan.stored)?;
+        for batch in old.read()? {
+            let batch = batch?;
+            to.put(PANES, &batch)?;
+            rows.write(&batch)?;
+        }
+        self.aside = Some(Aside { rows, count, bytes, due });
+        Ok(())
+    }
+
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        if part == CLOCK {
+            let time = |c: usize| batch.column(c).as_primitive::<Int64Type>().value(0);
+            let (watermark, closed) = (time(0), time(1));
+            if self.closed != -NEVER && self.closed != closed {
+                let message =
+                    "the windows of several instances were sent up to different times, and cannot be put together";
+                return Err(Error::graph(message).help("run the graph with as many --threads as before"));
+            }
+            (self.watermark, self.closed) = (self.watermark.max(watermark), closed);
+            return Ok(());
+        }
+        self.merge(&batch)?;
+        let none = RecordBatch::new_empty(self.plan.keys.clone());
+        if !self.reservation.try_resize(2 * self.panes.bytes_with(0, &none)) {
+            self.set_aside()?;
+        }
+        Ok(())
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {

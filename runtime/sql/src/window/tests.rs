@@ -5,7 +5,7 @@ use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
 use selvedge_node::{Memory, Transform, Work};
-use selvedge_testkit::{Case, Recorder};
+use selvedge_testkit::{Case, Recorder, Saved};
 use std::collections::{BTreeMap, BTreeSet};
 
 const EVENTS: &str = "user | ts:Timestamp(Second, None) | price:Float64
@@ -277,13 +277,23 @@ fn node(kind: Kinds, memory: u64) -> Node {
         batch_bytes: 1 << 20,
         wake: Default::default(),
     };
+    Node { work: work(kind, &task), out: Recorder::default(), task, _scratch: scratch }
+}
+
+fn work(kind: Kinds, task: &Task) -> Box<dyn Transform> {
     let Work::Transform(make) = Case::<Window>::new(&kind.config()).batch(batch(&[])).build().unwrap().work else {
         panic!("a transform")
     };
-    Node { work: make(&task).unwrap(), out: Recorder::default(), task, _scratch: scratch }
+    make(task).unwrap()
 }
 
 impl Node {
+    /// As if the run were stopped and resumed here.
+    fn resume(&mut self, kind: Kinds) {
+        let saved = Saved::of(&mut *self.work).unwrap();
+        self.work = work(kind, &self.task);
+        saved.load(&mut *self.work).unwrap();
+    }
     fn push(&mut self, rows: &[Row]) {
         self.work.process(0, batch(rows), &mut self.out).unwrap();
     }
@@ -442,22 +452,25 @@ proptest! {
     #![proptest_config(ProptestConfig::with_cases(150))]
 
     /// In whatever order rows come and are cut, with watermarks not later than the least row to come, the windows are those of
-    /// the whole; no row is late; nothing goes before its time or after the watermark that was answered.
+    /// the whole, stops or not; no row is late; nothing goes before its time or after the watermark that was answered.
     #[test]
     fn a_stream_gives_the_windows_of_the_whole(
         kind in kinds(),
         rows in prop::collection::vec((0i64..4, -40i64..40, 0i64..9), 0..60),
-        cuts in prop::collection::vec((1usize..8, any::<bool>(), 0i64..6), 60),
+        cuts in prop::collection::vec((1usize..8, any::<bool>(), 0i64..6, any::<bool>()), 60),
         small in any::<bool>(),
     ) {
         let mut node = node(kind, if small { 1 } else { 64 << 20 });
         let (mut rest, mut cuts) = (rows.as_slice(), cuts.into_iter());
         let mut promised = i64::MIN;
         while !rest.is_empty() {
-            let (cut, mark, slack) = cuts.next().unwrap();
+            let (cut, mark, slack, stop) = cuts.next().unwrap();
             let (some, more) = rest.split_at(cut.min(rest.len()));
             let before: BTreeSet<_> = node.windows().into_keys().collect();
             node.push(some);
+            if stop {
+                node.resume(kind);
+            }
             rest = more;
             if let (true, Some(least)) = (mark, rest.iter().map(|r| r.1).min()) {
                 let answer = node.watermark(least - slack);
@@ -473,17 +486,20 @@ proptest! {
         prop_assert_eq!(node.windows(), kind.windows(&rows));
     }
 
-    /// Watermarks anywhere: no row is lost, and the little budget changes nothing, not even which rows are late.
+    /// Watermarks anywhere: no row is lost, and the little budget and stops change nothing, not even which rows are late.
     #[test]
     fn late_rows_are_counted_and_memory_changes_nothing(
         kind in kinds(),
         steps in prop::collection::vec((prop::collection::vec((0i64..3, -30i64..30, 0i64..9), 1..6), -40i64..40), 1..20),
     ) {
-        let run = |memory: u64| {
+        let run = |memory: u64, stops: bool| {
             let mut node = node(kind, memory);
             for (rows, mark) in &steps {
                 node.push(rows);
                 node.watermark(*mark);
+                if stops {
+                    node.resume(kind);
+                }
             }
             node.work.finish(&mut node.out).unwrap();
             node.out.check_law(steps.iter().map(|s| s.0.len() as u64).sum());
@@ -491,6 +507,9 @@ proptest! {
             sent.sort();
             (sent, node.late())
         };
-        prop_assert_eq!(run(1), run(64 << 20));
+        let whole = run(64 << 20, false);
+        prop_assert_eq!(&run(1, false), &whole);
+        prop_assert_eq!(&run(1, true), &whole);
+        prop_assert_eq!(&run(64 << 20, true), &whole);
     }
 }

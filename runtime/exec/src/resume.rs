@@ -1,0 +1,170 @@
+//! From a checkpoint to a run that goes on from it, and from an epoch that was closed to the next checkpoint.
+
+use crate::checkpoint::{Checkpoint, NodeState, Parts};
+use crate::epochs::Gathered;
+use crate::ledger::Ledger;
+use petgraph::graph::NodeIndex;
+use selvedge_node::{Commit, Error, Partitioning, Pending, Work};
+use selvedge_plan::{Node, Plan, Schedule};
+use std::collections::{BTreeMap, HashMap};
+
+/// Reasons in the ledger: rows that nodes held when a run ended with a checkpoint, and when another began with it.
+pub(crate) const KEPT: &str = "kept for the next run";
+pub(crate) const RESUMED: &str = "kept by the run before";
+
+/// Finishes the commit of a run that ended between its checkpoint and the last of its sinks. Each sink does what is left to do.
+pub(crate) fn recommit(plan: &Plan, last: &Checkpoint) -> std::result::Result<(), (Option<usize>, Error)> {
+    let commit = Commit { run: last.run.clone(), epoch: last.epoch };
+    for (name, pending) in &last.pending {
+        let sink = plan.graph.node_indices().find_map(|n| match &plan.graph[n].work {
+            Work::Sink(sink) if plan.graph[n].name == *name => Some((n.index(), sink)),
+            _ => None,
+        });
+        let Some((n, sink)) = sink else {
+            let message = format!(
+                "the run `{}` has rows for a sink `{name}`, and was ended before it had published them",
+                last.run
+            );
+            let help =
+                "put that sink back for one run, or remove the state of the graph to read its sources from the start";
+            return Err((None, Error::graph(message).help(help)));
+        };
+        sink.commit(&commit, pending).map_err(|error| (Some(n), error))?;
+    }
+    Ok(())
+}
+
+/// Whether the graph can go on from there; then what is new or gone, in words.
+pub(crate) fn fits(plan: &Plan, last: &Checkpoint) -> std::result::Result<Vec<String>, (Option<usize>, Error)> {
+    if !last.has_state() {
+        return Ok(vec![]);
+    }
+    let begin_anew = "remove the state of the graph to read its sources from the start";
+    if !plan.resumable() {
+        let message =
+            "the last run has left what its nodes remember, but not all nodes of the graph can go on from there now";
+        return Err((None, Error::graph(message).help(begin_anew)));
+    }
+    let mut notes = vec![];
+    for n in plan.graph.node_indices() {
+        let node = &plan.graph[n];
+        match last.nodes.get(&node.name) {
+            Some(state) if state.shape != shape(node) => {
+                let message = format!(
+                    "the last run remembers for `{}` what does not fit it any more: then {}; now {}",
+                    node.name,
+                    state.shape,
+                    shape(node)
+                );
+                let help = format!("give the node another name to have it begin with nothing, or {begin_anew}");
+                return Err((Some(n.index()), Error::graph(message).help(help)));
+            }
+            None if node.saves => notes.push(format!("`{}` is new: it begins with nothing to remember", node.name)),
+            _ => {}
+        }
+    }
+    let known = |name: &String| plan.graph.node_weights().any(|n| n.name == *name && n.saves);
+    let gone = last.nodes.iter().filter(|(name, _)| !known(name));
+    notes.extend(gone.map(|(name, state)| {
+        format!("`{name}` is gone: what it remembered is dropped, {} rows that it held among it", state.rows)
+    }));
+    Ok(notes)
+}
+
+/// What must stay as it is for a state to fit.
+fn shape(node: &Node) -> String {
+    let ports = node.inputs.iter().enumerate().map(|(port, input)| {
+        let columns = input.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type()));
+        let columns = columns.collect::<Vec<_>>().join(", ");
+        match &node.partitioning {
+            Partitioning::Keys(keys) => {
+                let keys = keys[port].iter().map(|&k| input.schema.field(k).name().as_str());
+                format!("({columns}) by {}", keys.collect::<Vec<_>>().join(", "))
+            }
+            _ => format!("({columns})"),
+        }
+    });
+    format!("{} of {}", node.kind, ports.collect::<Vec<_>>().join(" and "))
+}
+
+/// What writers have flushed, by node.
+pub(crate) fn by_node(gathered: &Gathered) -> HashMap<usize, Vec<Pending>> {
+    let mut pending: HashMap<usize, Vec<Pending>> = HashMap::new();
+    gathered.pending.iter().for_each(|(n, p)| pending.entry(*n).or_default().push(p.clone()));
+    pending
+}
+
+/// Rows that each node with state holds.
+pub(crate) fn held(plan: &Plan, ledger: &Ledger) -> HashMap<String, u64> {
+    let nodes = plan.graph.node_indices().filter(|&n| plan.graph[n].saves);
+    nodes.map(|n| (plan.graph[n].name.clone(), ledger.nodes[n.index()].held())).collect()
+}
+
+/// The checkpoint that goes with a commit: what is new, and of the last one what has not changed. At the end of a run, when all nodes
+/// have sent what they `held`, only the positions are left.
+pub(crate) fn next(
+    plan: &Plan,
+    schedule: &Schedule,
+    last: &Checkpoint,
+    gathered: &Gathered,
+    commit: &Commit,
+    held: Option<&HashMap<String, u64>>,
+) -> Checkpoint {
+    let name = |n: usize| plan.graph[NodeIndex::new(n)].name.clone();
+    let mut next = Checkpoint {
+        run: commit.run.clone(),
+        epoch: commit.epoch,
+        positions: last.positions.clone(),
+        read: last.read.clone(),
+        ..Default::default()
+    };
+    for (n, positions) in gathered.positions.iter().filter(|(_, p)| !p.is_empty()) {
+        next.positions.entry(name(*n)).or_default().extend(positions.clone());
+    }
+    if let Some(held) = held {
+        for (n, read) in gathered.read.iter().filter(|(_, read)| !read.is_empty()) {
+            next.read.entry(name(*n)).or_default().extend(read.iter().cloned());
+        }
+        for n in plan.graph.node_indices().filter(|&n| plan.graph[n].saves) {
+            let instances = vec![Parts::new(); schedule.instances(n)];
+            let rows = held.get(&plan.graph[n].name).copied().unwrap_or(0);
+            let state = NodeState { shape: shape(&plan.graph[n]), rows, instances };
+            next.nodes.insert(name(n.index()), state);
+        }
+        for (n, instance, parts) in &gathered.states {
+            if let Some(place) = next.nodes.get_mut(&name(*n)).and_then(|s| s.instances.get_mut(*instance)) {
+                *place = parts.clone();
+            }
+        }
+    } else {
+        next.read = BTreeMap::new();
+    }
+    // Without a position to go on from, a run that is started again does everything again.
+    if !next.positions.is_empty() || held.is_some() {
+        let pending = by_node(gathered);
+        let sinks = plan.graph.node_indices().filter(|&n| matches!(plan.graph[n].work, Work::Sink(_)));
+        next.pending = sinks.map(|n| (name(n.index()), pending.get(&n.index()).cloned().unwrap_or_default())).collect();
+    }
+    next
+}
+
+/// Books what nodes held when the last run ended, so that the account of this one can be balanced.
+pub(crate) fn restore(plan: &Plan, ledger: &Ledger, last: &Checkpoint) {
+    for n in plan.graph.node_indices().filter(|&n| plan.graph[n].saves) {
+        let rows = last.nodes.get(&plan.graph[n].name).map_or(0, |state| state.rows);
+        if rows > 0 {
+            ledger.nodes[n.index()].resumed(RESUMED, rows);
+        }
+    }
+}
+
+/// Books what nodes still hold when a run ends with a checkpoint.
+pub(crate) fn keep(plan: &Plan, ledger: &Ledger) {
+    for n in plan.graph.node_indices().filter(|&n| plan.graph[n].saves) {
+        let node = &ledger.nodes[n.index()];
+        let rows = node.held();
+        if rows > 0 {
+            node.kept(KEPT, rows);
+        }
+    }
+}
