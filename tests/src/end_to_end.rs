@@ -7,6 +7,7 @@ mod crawl;
 mod exit_codes;
 mod graphs;
 mod harness;
+mod kills;
 mod orc;
 mod plugin_tools;
 mod plugins;

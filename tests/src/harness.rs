@@ -94,7 +94,17 @@ impl Place {
 
     /// As [`start`](Place::start), with a last word on the command.
     pub fn start_with(&self, words: &[&str], change: impl FnOnce(&mut Command)) -> Running {
-        let mut command = Command::new(env!("CARGO_BIN_EXE_selvedge-under-test"));
+        self.spawn(Command::new(env!("CARGO_BIN_EXE_selvedge-under-test")), words, change)
+    }
+
+    /// As [`start`](Place::start), by another program, which must leave the process that it starts its own id.
+    pub fn start_under(&self, program: &[&str], words: &[&str]) -> Running {
+        let mut command = Command::new(program[0]);
+        command.args(&program[1..]).arg(env!("CARGO_BIN_EXE_selvedge-under-test"));
+        self.spawn(command, words, |_| {})
+    }
+
+    fn spawn(&self, mut command: Command, words: &[&str], change: impl FnOnce(&mut Command)) -> Running {
         command.args(words).current_dir(self.0.path()).env_remove("RUST_LOG").env("NO_COLOR", "1");
         command.stdin(Stdio::null()).stdout(Stdio::piped()).stderr(Stdio::piped());
         change(&mut command);
@@ -141,6 +151,11 @@ pub struct Ran {
 impl Running {
     pub fn id(&self) -> u32 {
         self.child.id()
+    }
+
+    /// What it says on standard error, to whoever takes it; that ends when the process does.
+    pub fn take_stderr(&mut self) -> Receiver<String> {
+        std::mem::replace(&mut self.stderr, channel().1)
     }
 
     /// The next line on standard output.

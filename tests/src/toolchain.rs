@@ -20,6 +20,16 @@ pub fn rust() {
     });
 }
 
+/// A program of a Debian package, told to be there by a call that succeeds.
+pub fn debian(package: &str, call: &[&str]) {
+    static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());
+    let _one = ONE_AT_A_TIME.lock();
+    let there = || Command::new(call[0]).args(&call[1..]).output().is_ok_and(|o| o.status.success());
+    let install = ["install", "-y", "--no-install-recommends", package];
+    let installed = there() || Command::new("apt-get").args(install).output().is_ok_and(|o| o.status.success());
+    assert!(installed && there(), "`{package}` can be neither found nor installed");
+}
+
 /// A folder with these Python packages and what they need, installed there once and not by every run of the tests.
 pub fn python(packages: &[&str]) -> PathBuf {
     static ONE_AT_A_TIME: Mutex<()> = Mutex::new(());

@@ -49,16 +49,30 @@ impl Sqlite {
         Ok(Sqlite { path: connection.base.join(config.path), busy })
     }
 
-    /// For reading only: nothing is created, nothing can be changed.
+    /// For reading only: nothing is created, nothing can be changed. What a killed writer has left half done is taken back first,
+    /// which a reader may not do.
     fn reader(&self) -> Result<Connection> {
+        let failed = |e: rusqlite::Error| self.error("opening", &e);
         let connection = open(&self.path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-        connection.busy_timeout(self.busy).map_err(|e| self.error("opening", &e))?;
+        connection.busy_timeout(self.busy).map_err(failed)?;
+        if look(&connection).is_err_and(|e| e.sqlite_error().is_some_and(|e| e.extended_code == READONLY_ROLLBACK)) {
+            let writer = open(&self.path, OpenFlags::SQLITE_OPEN_READ_WRITE)?;
+            writer.busy_timeout(self.busy).and_then(|()| look(&writer)).map_err(failed)?;
+        }
         Ok(connection)
     }
 
     fn error(&self, doing: &str, e: &rusqlite::Error) -> Error {
         error(doing, &self.path, e)
     }
+}
+
+/// SQLITE_READONLY_ROLLBACK: a journal waits to be rolled back.
+const READONLY_ROLLBACK: i32 = 776;
+
+/// Reads the first page.
+fn look(connection: &Connection) -> rusqlite::Result<()> {
+    connection.query_row("PRAGMA schema_version", [], |_| Ok(()))
 }
 
 /// A connection is used by one thread at a time, so SQLite need not lock for itself.

@@ -1,0 +1,126 @@
+//! A stream that is killed at every step that changes a disk, one step after the other, and resumed: every row arrives once, at
+//! every kind of sink.
+
+use crate::harness::{Place, Running};
+use crate::toolchain;
+use serde_json::Value;
+use std::io::Write;
+
+/// What comes in goes to each kind of sink, and what is counted by minute to another.
+const GRAPH: &str = r#"Graph(
+    name: "killed",
+    nodes: {
+        "events": Stream(
+            path: "in/*.ndjson",
+            schema: { "user": Utf8, "at": Timestamp, "n": Int64 },
+            event_time: (column: "at", lateness: "1h"),
+        ),
+        "minutes": Window(
+            input: "events", keys: ["user"], time: "at", window: Tumbling("1m"), aggregates: { "n": "sum(n)", "rows": "count(*)" },
+        ),
+        "counted": Files(input: "minutes", path: "counted", format: Ndjson(), mode: Append),
+        "late": Files(input: "minutes.late", path: "late", format: Ndjson(), mode: Append),
+        "files": Files(input: "events", path: "files", format: Ndjson(), mode: Append, roll: (interval: "100ms")),
+        "table": Warehouse(input: "events", connection: "db", table: "events", mode: Append),
+        "search": Search(input: "events", connection: "here", index: "events", id: ["n"]),
+        "shards": Stream(input: "events", connection: "here", path: "shards", shards: 2, key: ["user"]),
+        "bad": Files(input: ["events.errors", "minutes.errors", "table.errors"], path: "bad", format: Ndjson(), mode: Append),
+    },
+)"#;
+
+/// Everything that a disk could be caught in the middle of.
+const STEPS: &str = "rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,ftruncate,pwrite64";
+
+/// A minute has twenty events, of five users.
+fn events(numbers: std::ops::Range<u64>) -> String {
+    let event = |n: u64| {
+        let (hour, minute, second) = (n / 1200 % 24, n / 20 % 60, n % 20);
+        format!("{{\"user\":\"u{}\",\"at\":\"2026-01-01T{hour:02}:{minute:02}:{second:02}Z\",\"n\":{n}}}\n", n % 5)
+    };
+    numbers.map(event).collect()
+}
+
+fn append(place: &Place, text: &str) {
+    let path = place.path("in/a.ndjson");
+    std::fs::create_dir_all(path.parent().unwrap()).unwrap();
+    std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
+}
+
+fn numbers(lines: &[String]) -> Vec<u64> {
+    let number = |line: &String| serde_json::from_str::<Value>(line).ok()?["n"].as_u64();
+    let mut numbers: Vec<u64> = lines.iter().filter_map(number).collect();
+    numbers.sort_unstable();
+    numbers
+}
+
+/// Killed by the tracer when one of its threads takes that step for the `n`-th time.
+fn doomed(place: &Place, steps: &str, n: u64) -> Running {
+    let inject = format!("inject={steps}:signal=KILL:when={n}");
+    let trace = format!("trace={steps}");
+    let tracer = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
+    place.start_under(&tracer, &["run", "graph.ron", "--quiet"])
+}
+
+/// Runs until it dies, or, having got past that step, until it has published all rows below `rows`. True: it died.
+fn to_the_end(place: &Place, mut running: Running, rows: u64) -> bool {
+    let (stderr, ended) = (running.take_stderr(), place.path("ended"));
+    std::thread::scope(|scope| {
+        scope.spawn(|| {
+            let said: Vec<String> = stderr.into_iter().collect();
+            std::fs::write(&ended, said.concat()).unwrap();
+        });
+        place.until("the rows or the end of it", || {
+            ended.exists() || numbers(&place.published("files")).last() == Some(&(rows - 1))
+        });
+        if !ended.exists() {
+            running.signal(libc::SIGTERM);
+        }
+    });
+    let said = std::fs::read_to_string(&ended).unwrap();
+    std::fs::remove_file(&ended).unwrap();
+    let ran = running.wait();
+    assert!(ran.code.is_none() || ran.code == Some(0), "{:?}: {said}", ran.code);
+    ran.code.is_none()
+}
+
+#[test]
+fn killed_at_every_step_a_stream_publishes_every_row_once() {
+    toolchain::debian("strace", &["strace", "-V"]);
+    let place = Place::with(GRAPH);
+    place.write("connections.ron", r#"Connections(profiles: {"local": {"db": Sqlite(path: "house.db"), "here": Folder(path: ".")}})"#);
+    let (mut rows, mut deaths) = (0, 0);
+    for steps in ["rename,renameat,renameat2", "fsync,fdatasync", "unlink,unlinkat", "pwrite64,ftruncate", STEPS] {
+        let mut survived = 0;
+        // Beyond the last step that a thread takes in a few epochs nothing is learnt.
+        for n in 1.. {
+            append(&place, &events(rows..rows + 100));
+            rows += 100;
+            match to_the_end(&place, doomed(&place, steps, n), rows) {
+                true => deaths += 1,
+                false => survived += 1,
+            }
+            if survived == 2 || n == 40 {
+                break;
+            }
+        }
+    }
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert!(deaths > 40, "killed {deaths} times only");
+
+    let all: Vec<u64> = (0..rows).collect();
+    assert_eq!(numbers(&place.published("files")), all, "files, after {deaths} kills");
+    assert_eq!(numbers(&place.published("events")), all, "search");
+    assert_eq!(numbers(&place.published("shards")), all, "shards");
+    let db = rusqlite::Connection::open(place.path("house.db")).unwrap();
+    let table = "select count(*), count(distinct n), coalesce(max(n), 0) from events";
+    let found: (u64, u64, u64) = db.query_row(table, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+    assert_eq!(found, (rows, rows, rows - 1), "table");
+    let counted = place.published("counted");
+    let sum = |field: &str| {
+        let values = counted.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()[field].as_u64().unwrap());
+        values.sum::<u64>()
+    };
+    assert_eq!((sum("rows"), sum("n")), (rows, rows * (rows - 1) / 2), "windows");
+    assert_eq!(counted.len() as u64, rows / 4, "four rows of a user in a minute are one window");
+    assert_eq!((place.published("late").len(), place.published("bad").len()), (0, 0));
+}
