@@ -10,6 +10,7 @@
 
 mod catalogue;
 mod cycles;
+mod guarantee;
 mod merge;
 mod plan;
 pub mod print;

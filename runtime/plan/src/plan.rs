@@ -43,6 +43,8 @@ pub struct Node {
     pub unbounded: bool,
     /// Of a transform: what it remembers can be kept in a checkpoint.
     pub saves: bool,
+    /// Of a sink: rows can be seen before they are committed.
+    pub visible_at_once: bool,
     /// Of a sink: how often its rows are to be published where the graph never ends.
     pub publish_every: Option<std::time::Duration>,
     pub notes: Vec<String>,
@@ -99,12 +101,6 @@ impl Plan {
     /// Whether rows may keep coming for ever.
     pub fn unbounded(&self) -> bool {
         self.graph.node_weights().any(|n| n.unbounded)
-    }
-
-    /// Whether a run that never ends can be stopped at any time and resumed with all that its nodes remember.
-    pub fn resumable(&self) -> bool {
-        let saves = |n: &Node| n.saves || !matches!(n.work, Work::Transform(_));
-        self.unbounded() && self.graph.node_weights().all(saves)
     }
 }
 
@@ -253,6 +249,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             may_reject: b.may_reject,
             unbounded: b.unbounded,
             saves: b.saves,
+            visible_at_once: b.visible_at_once,
             publish_every: b.publish_every,
             notes: b.notes,
             work: b.work,

@@ -3,6 +3,7 @@
 mod kinds;
 mod large;
 mod printed;
+mod promised;
 mod scheduled;
 mod wrong;
 

@@ -53,7 +53,8 @@ as `head`, has read enough; the run goes on and its other outputs are not harmed
                 );
             }
         }
-        problems.or(Built::sink(Partitioning::Single, Printer { format: config.format, limit: config.limit, schema }))
+        let printer = Printer { format: config.format, limit: config.limit, schema };
+        problems.or(Built::sink(Partitioning::Single, printer).visible_at_once())
     }
 }
 

@@ -119,6 +119,8 @@ pub struct Built {
     pub waits_for_end: Option<String>,
     /// A transform that implements `save` and `load`.
     pub saves: bool,
+    /// A sink whose rows can be seen before they are committed: after a failure they may come again.
+    pub visible_at_once: bool,
     pub time: EventTime,
     /// A sink that wants its rows published at least this often in an unbounded graph.
     pub publish_every: Option<std::time::Duration>,
@@ -143,6 +145,7 @@ impl Built {
             unbounded: false,
             waits_for_end: None,
             saves: false,
+            visible_at_once: false,
             time: EventTime::Passes,
             publish_every: None,
             target: None,
@@ -193,6 +196,12 @@ impl Built {
     #[must_use]
     pub fn saves(mut self) -> Built {
         self.saves = true;
+        self
+    }
+    /// The sink's rows can be seen before they are committed.
+    #[must_use]
+    pub fn visible_at_once(mut self) -> Built {
+        self.visible_at_once = true;
         self
     }
     #[must_use]

@@ -217,7 +217,7 @@ struct Null;
 impl Kind for Null {
     kind!("Null", Sink, Nothing);
     fn build(_: Nothing, _: &Site, _: &[Input]) -> Planned {
-        Ok(Built::sink(Partitioning::Any, Idle))
+        Ok(Built::sink(Partitioning::Any, Idle).visible_at_once())
     }
 }
 

@@ -26,6 +26,7 @@ pub fn check(args: &Check) -> u8 {
                 // Whose code it runs, and what that code may reach.
                 let plugins = plan.graph.node_weights().filter(|node| node.kind == "Plugin");
                 plugins.for_each(|node| screen::print(&format!("  {}: {}", node.name, node.notes.join("; "))));
+                plan.guarantees().iter().for_each(|promise| screen::print(&format!("  {promise}")));
             }
             None => code = WRONG,
         }
