@@ -110,7 +110,7 @@ Parallel, by the hash of the keys, which are compared by 128 bits of it (docs/de
         });
         let make = move |task: &Task| Ok(work::Work::new(plan.clone(), task));
         let built = Built::transform(output.clone(), Partitioning::Keys(vec![keys]), make);
-        Ok(built.outputs(vec![output, schema]).may_reject(true).time(EventTime::Needs))
+        Ok(built.outputs(vec![output, schema]).may_reject(true).time(EventTime::Needs).saves())
     }
 }
 

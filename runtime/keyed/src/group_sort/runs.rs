@@ -12,7 +12,7 @@ use std::sync::Arc;
 /// So many runs of one size are made one: the merge of all has few readers.
 const FAN: usize = 16;
 
-const HASH: DataType = DataType::Decimal128(38, 0);
+pub(crate) const HASH: DataType = DataType::Decimal128(38, 0);
 
 /// What the rows look like on disk: as they came, then the hash of the key and the time in ticks.
 pub(crate) fn stored(schema: &Schema) -> SchemaRef {
@@ -60,6 +60,11 @@ impl Runs {
     }
     pub(crate) fn rows(&self) -> u64 {
         self.runs.iter().map(|(_, run)| run.rows()).sum()
+    }
+
+    /// The oldest rows first.
+    pub(crate) fn files(&self) -> impl Iterator<Item = &SpillFile> {
+        self.runs.iter().map(|(_, run)| run)
     }
 
     /// Adds a run of rows that came after all others.

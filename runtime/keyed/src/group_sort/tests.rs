@@ -4,7 +4,8 @@ use super::*;
 use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
 use arrow::datatypes::{Int64Type, TimestampMicrosecondType};
 use proptest::prelude::*;
-use selvedge_testkit::{Case, Recorder};
+use selvedge_node::MakeTransform;
+use selvedge_testkit::{Case, Recorder, Saved};
 use std::collections::BTreeMap;
 
 const CONFIG: &str = r#"(keys: ["user"], time: "ts", gap: "10us", session: "s", position: "n")"#;
@@ -71,27 +72,40 @@ fn sessions(sent: &[RecordBatch]) -> Sessions {
     found
 }
 
-fn work(config: &str, memory: u64, unbounded: bool) -> (Box<dyn Transform>, Task, tempfile::TempDir) {
+fn make(config: &str, unbounded: bool) -> MakeTransform {
     let schema = batch(&[]).schema();
     let input = Input { port: "in".into(), schema, span: Default::default(), unbounded };
     let site = selvedge_testkit::site(std::path::Path::new("."), &crate::tests::Nothing);
     let built = GroupSort::build(selvedge_testkit::config(config).unwrap(), &site, &[input]).unwrap();
     assert_eq!(built.time, EventTime::Needs);
-    let scratch = tempfile::tempdir().unwrap();
-    let task = crate::tests::task(memory, 64, scratch.path());
     let selvedge_node::Work::Transform(make) = built.work else { panic!("not a transform") };
-    let work = make(&task).unwrap();
-    (work, task, scratch)
+    make
 }
 
-/// Rows in the order of arrival, each batch of `size` followed by the highest watermark that makes nothing late.
-fn stream(config: &str, rows: &[Row], size: usize, memory: u64) -> Recorder {
+fn work(config: &str, memory: u64, unbounded: bool) -> (Box<dyn Transform>, Task, tempfile::TempDir) {
+    let scratch = tempfile::tempdir().unwrap();
+    let task = crate::tests::task(memory, 64, scratch.path());
+    (make(config, unbounded)(&task).unwrap(), task, scratch)
+}
+
+/// Rows in the order of arrival, each batch of `size` followed by the highest watermark that makes nothing late. `stops`: after each
+/// batch, and after each watermark, the node is saved and another one goes on.
+fn stream(config: &str, rows: &[Row], size: usize, memory: u64, stops: bool) -> Recorder {
     let (mut work, task, scratch) = work(config, memory, true);
+    let make = make(config, true);
+    let resume = |work: &mut Box<dyn Transform>| {
+        if stops {
+            let saved = Saved::of(&mut **work).unwrap();
+            *work = make(&task).unwrap();
+            saved.load(&mut **work).unwrap();
+        }
+    };
     let mut out = Recorder::default();
     let mut told = i64::MIN;
     for at in (0..rows.len()).step_by(size) {
         let end = (at + size).min(rows.len());
         work.process(0, batch(&rows[at..end]), &mut out).unwrap();
+        resume(&mut work);
         let Some(mark) = rows[end..].iter().map(|r| r.1).min() else { break };
         let sent = out.sent.get(&0).map_or(0, Vec::len);
         let promise = work.watermark(mark, &mut out).unwrap();
@@ -101,6 +115,7 @@ fn stream(config: &str, rows: &[Row], size: usize, memory: u64) -> Recorder {
             assert!(times.values().iter().all(|t| *t >= told), "a row before what was promised");
         }
         told = told.max(promise);
+        resume(&mut work);
     }
     work.end(0, &mut out).unwrap();
     work.finish(&mut out).unwrap();
@@ -127,11 +142,12 @@ proptest! {
     fn a_stream_makes_the_sessions_of_a_plain_sort(
         rows in rows(),
         size in 1usize..50,
+        stops in any::<bool>(),
         memory in prop::sample::select(vec![20_000u64, 64 << 20]),
     ) {
         for (config, max) in [(CONFIG, None), (CAPPED, Some(25))] {
             let expected = model(&rows, max);
-            let out = stream(config, &rows, size, memory);
+            let out = stream(config, &rows, size, memory, stops);
             prop_assert!(!out.sent.contains_key(&1), "nothing is late");
             let found = out.sent.get(&0).map(|b| sessions(b)).unwrap_or_default();
             prop_assert_eq!(&found, &expected);
@@ -162,12 +178,43 @@ fn sessions_leave_as_soon_as_they_are_over_and_late_rows_by_their_port() {
     out.check_law(7);
 }
 
+/// Which rows are late, and what they could still join, is remembered too.
+#[test]
+fn a_stop_makes_nobody_late() {
+    for stops in [false, true] {
+        let (mut work, task, _scratch) = work(CAPPED, 64 << 20, true);
+        let mut out = Recorder::default();
+        let mut step = |rows: &[Row], mark: i64| {
+            work.process(0, batch(rows), &mut out).unwrap();
+            work.watermark(mark, &mut out).unwrap();
+            if stops {
+                let saved = Saved::of(&mut *work).unwrap();
+                work = make(CAPPED, true)(&task).unwrap();
+                saved.load(&mut *work).unwrap();
+            }
+        };
+        // A session of 30 is cut at 25 when time has come there; what is left of it takes no row from before the cut.
+        step(&[(1, 0, 0), (1, 10, 1), (1, 20, 2), (1, 30, 3)], 29);
+        step(&[(1, 24, 4), (1, 26, 5), (1, 33, 6), (2, 28, 7)], 30);
+        step(&[(1, 31, 8)], 90);
+        work.finish(&mut out).unwrap();
+        let late: Vec<i64> =
+            out.sent[&1].iter().flat_map(|b| b.column(2).as_primitive::<Int64Type>().values().to_vec()).collect();
+        assert_eq!(late, [4, 7], "stops: {stops}");
+        assert_eq!(
+            sessions(&out.sent[&0]),
+            [(1, vec![(0, 0), (10, 1), (20, 2)]), (1, vec![(26, 5), (30, 3), (31, 8), (33, 6)])]
+        );
+        out.check_law(9);
+    }
+}
+
 #[test]
 fn a_row_between_two_sessions_makes_one_of_them() {
     let rows = [(1, 0, 0), (1, 20, 1), (1, 40, 2), (1, 10, 3), (1, 30, 4)];
     for config in [CONFIG, CAPPED] {
         let max = (config == CAPPED).then_some(25);
-        assert_eq!(sessions(&stream(config, &rows, 5, 1 << 20).sent[&0]), model(&rows, max));
+        assert_eq!(sessions(&stream(config, &rows, 5, 1 << 20, false).sent[&0]), model(&rows, max));
     }
     assert_eq!(model(&rows, None).len(), 1);
     assert_eq!(model(&rows, Some(25)).len(), 2);

@@ -1,5 +1,7 @@
 //! A running `GroupSort`: rows come into sessions, sessions that are over leave; what is too much for memory goes by the disk.
 
+mod saved;
+
 use super::Clock;
 use super::held::Held;
 use super::runs::{Runs, marks, rows_on_disk, store, stored};
@@ -345,6 +347,14 @@ impl Transform for Work {
         }
         self.fit()?;
         Ok(self.held.earliest().map_or(time, |first| time.min(self.plan.clock.micros(first))))
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        self.save_to(to)
+    }
+
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        self.load_from(part, &batch)
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {
