@@ -7,7 +7,7 @@ mod recent;
 
 use crate::group_sort::{Clock, time_column};
 use selvedge_node::prelude::*;
-use selvedge_node::{EventTime, Period};
+use selvedge_node::{EventTime, Period, Span};
 use selvedge_state::RowHasher;
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
@@ -23,21 +23,45 @@ pub(crate) struct Config {
     /// Which row of a key to keep.
     #[serde(default)]
     keep: Keep,
-    /// How long a key is remembered, in event time: `(time: "ts", for: "24h")`. For ever if left out, which rows that never end do
-    /// not allow.
+    /// How long a key is remembered: `(time: "ts", for: "24h")` in event time, or `(rows: 1000000)`. For ever if left out, which
+    /// rows that never end do not allow.
     #[serde(default)]
-    within: Option<Within>,
+    within: Option<Spanned<Within>>,
 }
 
 /// How long a key is remembered.
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 struct Within {
-    /// The column of event time: a timestamp or a date.
-    time: Column,
-    /// A row is a duplicate if one of its key was sent at most this much earlier or later: `"24h"`.
-    #[serde(rename = "for")]
-    length: Spanned<Period>,
+    /// The column of event time: a timestamp or a date. With `for`.
+    #[serde(default)]
+    time: Option<Column>,
+    /// A row is a duplicate if one of its key was sent at most this much earlier or later: `"24h"`. With `time`.
+    #[serde(rename = "for", default)]
+    length: Option<Spanned<Period>>,
+    /// A row is a duplicate if one of its key is among this many rows that were sent last. Instead of `time` and `for`.
+    #[serde(default)]
+    rows: Option<Spanned<u64>>,
+}
+
+impl Within {
+    fn resolve(&self, span: Span, schema: &Schema) -> std::result::Result<recent::Within, Problem> {
+        match (&self.time, &self.length, &self.rows) {
+            (Some(time), Some(length), None) => {
+                let time = time_column(schema, time)?;
+                Ok(recent::Within::Time(Clock::of(time, schema.field(time).data_type()), length.value.0))
+            }
+            (None, None, Some(rows)) => match i64::try_from(rows.value) {
+                Ok(rows) if rows > 0 => Ok(recent::Within::Rows(rows)),
+                _ => Err(Problem::error(
+                    rows.span,
+                    format!("expected from 1 to {} rows, found {}", i64::MAX, rows.value),
+                )),
+            },
+            _ => Err(Problem::error(span, "expected either `time` and `for`, or `rows`")
+                .help("within: (time: \"ts\", for: \"24h\"), or within: (rows: 1000000)")),
+        }
+    }
 }
 
 /// Which row of a key to keep.
@@ -124,11 +148,15 @@ NaN equals NaN. The rows that are not kept are dropped as `duplicate`.
 arrive: a null in `by` loses to any value, and among rows that are equal in `by` the one with the larger 128-bit hash of the \
 whole row stays. NaN counts as larger than infinity, text is compared by its bytes.
 
-**In a stream** give `within`, so that keys are forgotten: a row is a duplicate if its time is at most `for` away from \
-that of the latest row of its key that was sent. What is older than the watermark by more than `for` is forgotten. The first row to arrive stays, so that \
-only `Any` and `First` without `by` go with it. A row whose time is null is rejected as `null_time`. About 80 bytes for each \
-key that is remembered stay in memory, in a bounded run for each key; if they do not fit, the run stops and says so. Without `within`, and with any other `keep`, rows that never \
-end are refused.
+**In a stream** give `within`, so that keys are forgotten. With `time` and `for` a row is a duplicate if its time is at most \
+`for` away from that of the latest row of its key that was sent; what is older than the watermark by more than `for` is forgotten, \
+and a row whose time is null is rejected as `null_time`. With `rows` a row is a duplicate if one of its key is among so many rows \
+that were sent last, of any key: one instance counts them, also with `Any`. The first row to arrive stays, so that only `Any` and \
+`First` without `by` go with `within`. Without it, and with any other `keep`, rows that never end are refused.
+
+**What `within` takes.** About 40 bytes for each key that is remembered, in memory. What exceeds the node's share of the memory \
+budget goes to the scratch folder, 24 bytes a key, and leaves it as a file when all keys in it are forgotten; of such a key 2.2 bytes \
+stay in memory, and a row whose key is there costs a read of 4 KiB. If that does not fit either, the run stops and says so.
 
 Keys are compared by a 128-bit hash (docs/decisions/0002-hash-is-identity.md). Memory: about 26 bytes for each different row or \
 key where rows do not wait; where they do, the rows themselves. What exceeds the node's share of the memory budget goes to the \
@@ -174,10 +202,9 @@ scratch folder and is worked off, part by part, when the input ends. Output orde
             if latest || order.is_some() {
                 let message =
                     "with `within` the first row to arrive is kept, not the last one nor one chosen by columns";
-                problems.push(Problem::error(within.length.span, message).help("keep: First, or GroupSort before it"));
+                problems.push(Problem::error(within.span, message).help("keep: First, or GroupSort before it"));
             }
-            let time = problems.take(time_column(&schema, &within.time))?;
-            Some((Clock::of(time, schema.field(time).data_type()), within.length.value.0))
+            problems.take(within.resolve(within.span, &schema))
         });
         problems.or(())?;
 
@@ -185,10 +212,14 @@ scratch folder and is worked off, part by part, when the input ends. Output orde
         let output = schema.clone();
         let in_order = config.keys.is_some() && !any;
         let by_key = Partitioning::Keys(vec![keys]);
-        if let Some((clock, length)) = within {
-            let partitioning = if in_order { Partitioning::InOrder } else { by_key };
-            let make = move |task: &Task| Ok(recent::Recent::new(&hasher, &clock, length, task));
-            return Ok(Built::transform(output, partitioning, make).may_reject(true).time(EventTime::Needs));
+        if let Some(within) = within {
+            let by_time = matches!(within, recent::Within::Time(..));
+            // The rows that were sent last are those of all keys: one instance counts them.
+            let partitioning = if in_order || !by_time { Partitioning::InOrder } else { by_key };
+            let make = move |task: &Task| Ok(recent::Recent::new(&hasher, &within, task));
+            let built = Built::transform(output, partitioning, make).may_reject(by_time);
+            let built = built.saves();
+            return Ok(if by_time { built.time(EventTime::Needs) } else { built });
         }
         let waits =
             "give `within: (time: \"…\", for: \"24h\")` with `keep: Any` or `First`, so that keys are forgotten";

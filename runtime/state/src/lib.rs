@@ -9,15 +9,21 @@
 //! ```
 
 mod exchange;
+mod filter;
 mod hash;
 mod key_index;
+mod key_map;
+mod key_run;
 mod key_set;
 mod partitions;
 mod spill;
 
 pub use exchange::{instance_of, scatter};
+pub use filter::KeyFilter;
 pub use hash::{RowHasher, Seed};
 pub use key_index::KeyIndex;
+pub use key_map::KeyMap;
+pub use key_run::{KeyRun, KeyRunWriter, run_order};
 pub use key_set::{Inserted, KeySet};
 pub use partitions::{Drained, MAX_LEVEL, PARTITIONS, Partition, Partitions, Piece};
 pub use spill::{Extent, SpillFile, SpillReader, SpillStore, SpillWriter};

@@ -41,8 +41,25 @@ pub struct SpillStore {
     end: u64,
 }
 
+/// A file that is removed when this is dropped.
 #[derive(Debug)]
-struct Removed(PathBuf);
+pub(crate) struct Removed(PathBuf);
+
+impl Removed {
+    /// A new file in `dir`, which is made if need be.
+    pub(crate) fn create(dir: &Path, ending: &str) -> Result<(Removed, File)> {
+        static NUMBER: AtomicU64 = AtomicU64::new(0);
+        std::fs::create_dir_all(dir).map_err(|e| Error::io("making the spill folder", dir.display(), &e))?;
+        let path = dir.join(format!("{}-{}.{ending}", std::process::id(), NUMBER.fetch_add(1, Relaxed)));
+        // Appending: reads move the position of the file, and writes must not follow it.
+        let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path);
+        let file = file.map_err(|e| Error::io("making the spill file", path.display(), &e))?;
+        Ok((Removed(path), file))
+    }
+    pub(crate) fn path(&self) -> &Path {
+        &self.0
+    }
+}
 
 impl Drop for Removed {
     fn drop(&mut self) {
@@ -54,18 +71,13 @@ impl Drop for Removed {
 impl SpillStore {
     /// A new file in `dir`, which is made if need be.
     pub fn create(dir: &Path, schema: &SchemaRef) -> Result<SpillStore> {
-        static NUMBER: AtomicU64 = AtomicU64::new(0);
-        std::fs::create_dir_all(dir).map_err(|e| Error::io("making the spill folder", dir.display(), &e))?;
-        let path = dir.join(format!("{}-{}.spill", std::process::id(), NUMBER.fetch_add(1, Relaxed)));
-        // Appending: reads move the position of the file, and writes must not follow it.
-        let file = OpenOptions::new().read(true).append(true).create_new(true).open(&path);
-        let file = file.map_err(|e| Error::io("making the spill file", path.display(), &e))?;
+        let (path, file) = Removed::create(dir, "spill")?;
         let flat = flat_schema(schema);
         let mut encoder = StreamEncoder::try_new(&flat)?;
         // The schema's own message, which would come before the first batch, is not needed.
         encoder.encode(&RecordBatch::new_empty(flat.clone()))?;
         let writer = BufWriter::with_capacity(BUFFER, file);
-        Ok(SpillStore { path: Arc::new(Removed(path)), writer, encoder, schema: schema.clone(), flat, end: 0 })
+        Ok(SpillStore { path: Arc::new(path), writer, encoder, schema: schema.clone(), flat, end: 0 })
     }
 
     pub fn schema(&self) -> &SchemaRef {

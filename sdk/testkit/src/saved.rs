@@ -8,12 +8,19 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default, Clone)]
 pub struct Saved {
     pub parts: BTreeMap<String, Vec<RecordBatch>>,
-    last: Option<String>,
+    open: Option<String>,
+    /// What the checkpoint before had.
+    last: BTreeMap<String, Vec<RecordBatch>>,
 }
 
 impl Saved {
     pub fn of(work: &mut dyn Transform) -> Result<Saved> {
-        let mut saved = Saved::default();
+        Saved::default().next(work)
+    }
+
+    /// The next checkpoint of the same node, which may keep parts of this one.
+    pub fn next(self, work: &mut dyn Transform) -> Result<Saved> {
+        let mut saved = Saved { last: self.parts, ..Saved::default() };
         work.save(&mut saved)?;
         Ok(saved)
     }
@@ -26,15 +33,16 @@ impl Saved {
 }
 
 impl Save for Saved {
-    fn keep(&mut self, _: &str) -> bool {
-        false
+    fn keep(&mut self, part: &str) -> bool {
+        let kept = self.last.get(part);
+        kept.is_some_and(|batches| self.parts.insert(part.to_string(), batches.clone()).is_none())
     }
 
     fn put(&mut self, part: &str, batch: &RecordBatch) -> Result<()> {
-        if self.last.as_deref() != Some(part) && self.parts.contains_key(part) {
+        if self.open.as_deref() != Some(part) && self.parts.contains_key(part) {
             return Err(Error::bug(format!("the part `{part}` of the state was put down twice")));
         }
-        self.last = Some(part.to_string());
+        self.open = Some(part.to_string());
         let batches = self.parts.entry(part.to_string()).or_default();
         if batches.first().is_some_and(|first| first.schema() != batch.schema()) {
             return Err(Error::bug(format!("the part `{part}` of the state has batches of two schemas")));

@@ -16,6 +16,9 @@ use std::io::{self, BufReader, BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::{Path, PathBuf};
 use twox_hash::XxHash3_64;
 
+/// Bytes of a file that may stay for little.
+const SMALL: u64 = 64 << 10;
+
 /// Batches of one schema: a stretch of a file that holds one Arrow IPC stream.
 #[derive(Debug, Clone, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub(crate) struct Part {
@@ -143,10 +146,10 @@ impl<'a> Saving<'a> {
 impl Save for Saving<'_> {
     fn keep(&mut self, part: &str) -> bool {
         let Some(old) = self.last.get(part) else { return false };
-        // A file of which less than half is used goes: what is left of it is written again.
+        // A file of which less than half is used goes: what is left of it is written again. Not worth it where it is small.
         let used = self.used.get(old.file.as_str()).copied().unwrap_or(0);
         let size = fs::metadata(self.folder.join(&old.file)).map_or(u64::MAX, |m| m.len());
-        let keep = used >= size / 2;
+        let keep = used >= size / 2 || size <= SMALL;
         if keep {
             self.parts.insert(part.to_string(), old.clone());
         }
@@ -258,8 +261,8 @@ mod tests {
         let none = Parts::new();
         let mut first = Saving::new(dir.path(), "one".into(), &none);
         assert!(!first.keep("a"));
-        first.put("a", &batch(0..100)).unwrap();
-        first.put("b", &batch(0..1000)).unwrap();
+        first.put("a", &batch(0..1000)).unwrap();
+        first.put("b", &batch(0..10_000)).unwrap();
         let first = first.finish().unwrap();
         let mut second = Saving::new(dir.path(), "two".into(), &first);
         assert!(second.keep("a"));

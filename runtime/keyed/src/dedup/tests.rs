@@ -288,3 +288,159 @@ fn without_a_bound_rows_without_end_are_refused() {
         assert!(built.waits_for_end.is_some_and(|help| help.contains("within")), "{config}");
     }
 }
+
+mod within {
+    use super::*;
+    use arrow::array::{AsArray, Int64Array, TimestampMicrosecondArray};
+    use arrow::datatypes::Int64Type;
+    use selvedge_node::MakeTransform;
+    use selvedge_testkit::{Recorder, Saved};
+
+    /// Key, time, number of the row.
+    fn batch(rows: &[(i64, i64)], first: usize) -> RecordBatch {
+        let column = |get: fn(&(i64, i64)) -> i64| rows.iter().map(get);
+        RecordBatch::try_from_iter([
+            ("id", Arc::new(Int64Array::from_iter_values(column(|r| r.0))) as ArrayRef),
+            ("at", Arc::new(TimestampMicrosecondArray::from_iter_values(column(|r| r.1)))),
+            ("row", Arc::new(Int64Array::from_iter_values((first..first + rows.len()).map(|i| i as i64)))),
+        ])
+        .unwrap()
+    }
+
+    fn make(config: &str) -> MakeTransform {
+        let built = Case::<Dedup>::new(config).batch(batch(&[], 0)).build().unwrap();
+        assert_eq!(built.waits_for_end, None);
+        let Work::Transform(make) = built.work else { panic!("not a transform") };
+        make
+    }
+
+    fn start(config: &str, memory: u64, scratch: &std::path::Path) -> (Box<dyn Transform>, Task) {
+        let task = crate::tests::task(memory, 100_000, scratch);
+        (make(config)(&task).unwrap(), task)
+    }
+
+    /// The numbers of the rows that were sent, and whether the disk was used.
+    fn run(config: &str, memory: u64, rows: &[(i64, i64)], size: usize, behind: i64) -> (Vec<i64>, bool) {
+        run_with(config, memory, rows, size, behind, None)
+    }
+
+    /// The node is saved after each batch, and after so many another one goes on from there.
+    fn run_with(
+        config: &str,
+        memory: u64,
+        rows: &[(i64, i64)],
+        size: usize,
+        behind: i64,
+        stops: Option<usize>,
+    ) -> (Vec<i64>, bool) {
+        let mut saved = Saved::default();
+        let scratch = tempfile::tempdir().unwrap();
+        let (mut node, task) = start(config, memory, scratch.path());
+        let mut out = Recorder::default();
+        let mut spilled = false;
+        let mut newest = i64::MIN;
+        for (i, some) in rows.chunks(size).enumerate() {
+            node.process(0, batch(some, i * size), &mut out).unwrap();
+            newest = some.iter().map(|r| r.1).fold(newest, i64::max);
+            node.watermark(newest - behind, &mut out).unwrap();
+            if let Some(stops) = stops {
+                saved = saved.next(&mut *node).unwrap();
+                if i % stops == stops - 1 {
+                    node = make(config)(&task).unwrap();
+                    saved.load(&mut *node).unwrap();
+                }
+            }
+            spilled |= std::fs::read_dir(scratch.path()).unwrap().count() > 0;
+            assert!(task.memory.peak() <= memory.max(8 << 10), "{} of {memory}", task.memory.peak());
+        }
+        node.finish(&mut out).unwrap();
+        out.check_law(rows.len() as u64);
+        assert_eq!((task.memory.used(), std::fs::read_dir(scratch.path()).unwrap().count()), (0, 0));
+        let numbers = |b: &RecordBatch| b.column(2).as_primitive::<Int64Type>().values().to_vec();
+        (out.sent.get(&0).into_iter().flatten().flat_map(numbers).collect(), spilled)
+    }
+
+    /// What should be sent within a time.
+    fn by_time(rows: &[(i64, i64)], size: usize, length: i64, behind: i64) -> Vec<i64> {
+        let (mut sent, mut newest, mut mark) = (HashMap::<i64, i64>::new(), i64::MIN, i64::MIN);
+        let mut expected = vec![];
+        for (i, &(id, at)) in rows.iter().enumerate() {
+            let before = sent.get(&id).copied().filter(|before| *before >= mark);
+            if before.is_none_or(|before| before.abs_diff(at) > length as u64) {
+                expected.push(i as i64);
+                if before.is_none_or(|before| before < at) {
+                    sent.insert(id, at);
+                }
+            }
+            newest = newest.max(at);
+            if i % size == size - 1 {
+                mark = newest - behind - length;
+            }
+        }
+        expected
+    }
+
+    /// What should be sent within so many rows.
+    fn by_rows(rows: &[(i64, i64)], within: usize) -> Vec<i64> {
+        let mut sent: Vec<(i64, i64)> = vec![];
+        for (i, &(id, _)) in rows.iter().enumerate() {
+            if !sent.iter().rev().take(within).any(|s| s.0 == id) {
+                sent.push((id, i as i64));
+            }
+        }
+        sent.into_iter().map(|s| s.1).collect()
+    }
+
+    proptest! {
+        #![proptest_config(ProptestConfig::with_cases(40))]
+        #[test]
+        fn the_disk_and_stops_change_nothing(
+            rows in prop::collection::vec((0i64..700, 0i64..60), 0..2500),
+            size in 1usize..300,
+            length in 1i64..1500,
+            within in 1usize..600,
+            stops in prop::option::of(1usize..40),
+        ) {
+            // Times that go on, but for what comes up to 60 late.
+            let rows: Vec<_> = rows.into_iter().enumerate().map(|(i, (id, late))| (id, i as i64 - late)).collect();
+            let config = format!(r#"(keys: ["id"], keep: Any, within: (time: "at", for: "{length}us"))"#);
+            let expected = by_time(&rows, size, length, 10);
+            for memory in [12_000, 64 << 20] {
+                prop_assert_eq!(&run_with(&config, memory, &rows, size, 10, stops).0, &expected);
+            }
+            let config = format!(r#"(keys: ["id"], within: (rows: {within}))"#);
+            let expected = by_rows(&rows, within);
+            for memory in [12_000, 64 << 20] {
+                prop_assert_eq!(&run_with(&config, memory, &rows, size, 10, stops).0, &expected);
+            }
+        }
+    }
+
+    /// Four times as many keys at once as fit into memory, and a hundred times as many in all.
+    #[test]
+    fn keys_that_do_not_fit_go_by_the_disk() {
+        let rows: Vec<(i64, i64)> = (0..600_000).map(|i| (if i % 10 == 0 { i - 12_345 } else { i }, i)).collect();
+        for config in [
+            r#"(keys: ["id"], keep: Any, within: (time: "at", for: "24000us"))"#,
+            r#"(keys: ["id"], within: (rows: 24000))"#,
+        ] {
+            let (sent, spilled) = run(config, 256 << 10, &rows, 4096, 0);
+            assert!(spilled, "{config}");
+            assert_eq!(sent.len(), 540_000 + 12_345 / 10 + 1, "{config}");
+        }
+    }
+
+    #[test]
+    fn either_a_time_or_rows() {
+        let case = |within: &str| {
+            let case = Case::<Dedup>::new(&format!(r#"(keys: ["id"], keep: Any, within: {within})"#));
+            case.batch(batch(&[], 0))
+        };
+        for wrong in ["()", r#"(time: "at")"#, r#"(for: "1h", rows: 3)"#] {
+            assert!(case(wrong).problems().contains("either `time` and `for`, or `rows`"), "{wrong}");
+        }
+        assert!(case("(rows: 0)").problems().contains("expected from 1 to"));
+        let built = case("(rows: 5)").build().unwrap();
+        assert_eq!((built.partitioning, built.time), (Partitioning::InOrder, EventTime::default()));
+    }
+}

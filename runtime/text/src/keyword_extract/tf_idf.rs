@@ -8,8 +8,11 @@
 //! them was. A count that is kept is too small by at most the floor at the time its term came.
 
 use super::{Keywords, rake};
+use arrow::array::{ArrayRef, AsArray, RecordBatch, StringArray, UInt64Array};
+use arrow::datatypes::UInt64Type;
 use hashbrown::{HashMap, HashSet};
-use selvedge_node::Reservation;
+use selvedge_node::{Reservation, Result, Save};
+use std::sync::Arc;
 
 /// Longer words are part of no keyword.
 const LONGEST: usize = 256;
@@ -49,6 +52,38 @@ struct Count {
 impl Seen {
     pub fn new(settings: Settings, memory: Reservation) -> Seen {
         Seen { settings, documents: 0, terms: HashMap::new(), floor: 0, forgotten: 0, bytes: 0, memory }
+    }
+
+    pub fn save(&self, to: &mut dyn Save) -> Result<()> {
+        let numbers = |n: &mut dyn Iterator<Item = u64>| Arc::new(UInt64Array::from_iter_values(n)) as ArrayRef;
+        let one = |n: u64| numbers(&mut std::iter::once(n));
+        let all = [("documents", one(self.documents)), ("floor", one(self.floor)), ("forgotten", one(self.forgotten))];
+        to.put("all", &RecordBatch::try_from_iter(all)?)?;
+        // The texts of a part stay below two gigabytes.
+        let terms: Vec<(&Box<str>, &Count)> = self.terms.iter().collect();
+        for some in terms.chunks(1 << 16) {
+            let columns = [
+                ("term", Arc::new(StringArray::from_iter_values(some.iter().map(|(term, _)| term))) as ArrayRef),
+                ("documents", numbers(&mut some.iter().map(|(_, c)| c.documents))),
+                ("before", numbers(&mut some.iter().map(|(_, c)| c.before))),
+            ];
+            to.put("terms", &RecordBatch::try_from_iter(columns)?)?;
+        }
+        Ok(())
+    }
+
+    pub fn load(&mut self, part: &str, batch: &RecordBatch) {
+        let numbers = |c: usize| batch.column(c).as_primitive::<UInt64Type>().values();
+        if part == "all" {
+            (self.documents, self.floor, self.forgotten) = (numbers(0)[0], numbers(1)[0], numbers(2)[0]);
+            return;
+        }
+        let terms = batch.column(0).as_string::<i32>().iter().flatten();
+        for ((term, &documents), &before) in terms.zip(numbers(1)).zip(numbers(2)) {
+            self.bytes += term.len();
+            self.terms.insert(term.into(), Count { documents, before });
+        }
+        self.stay_bounded();
     }
 
     /// Counts the text, and adds its keywords, the best one first.
@@ -166,6 +201,29 @@ mod tests {
         assert!(seen.forgotten > 1_000 && seen.floor < 40, "{} forgotten, floor {}", seen.forgotten, seen.floor);
         let seen = check(1_000_000, 64 << 20);
         assert_eq!((seen.forgotten, seen.floor), (0, 0));
+    }
+
+    #[test]
+    fn what_was_seen_is_carried_on() {
+        let memory = Memory::new(1 << 20);
+        let settings = Settings { words: 2, terms: 40, top: 5 };
+        let text = |i: usize| format!("order number {} size {} returned by {}", i % 7, i % 3, i * i % 31);
+        let scores = |stop: bool| {
+            let mut seen = Seen::new(settings, memory.reserve());
+            let mut found = Keywords::default();
+            for i in 0..300 {
+                seen.extract(&text(i), &HashSet::new(), &mut found);
+                if stop && i % 50 == 0 {
+                    let mut saved = selvedge_testkit::Saved::default();
+                    seen.save(&mut saved).unwrap();
+                    seen = Seen::new(settings, memory.reserve());
+                    saved.parts.iter().for_each(|(part, batches)| batches.iter().for_each(|b| seen.load(part, b)));
+                }
+            }
+            (found.scores, seen.forgotten)
+        };
+        assert!(scores(false).1 > 0);
+        assert_eq!(scores(true), scores(false));
     }
 
     #[test]
