@@ -25,7 +25,7 @@ pub const GRAPHS: &[Graph] = &[
 ];
 
 /// A copy of `graphs/`, without what earlier runs have put out.
-fn place() -> Place {
+pub fn place() -> Place {
     let place = Place::new();
     copy_folder(&top().join("graphs"), &place.path("graphs"));
     std::fs::create_dir(place.path("plugins")).unwrap();
@@ -140,7 +140,7 @@ fn expected(graph: &Graph) -> std::path::PathBuf {
     top().join("graphs").join(graph.name).join("expected")
 }
 
-fn check_output(place: &Place, graph: &Graph, report: &Value) {
+pub fn check_output(place: &Place, graph: &Graph, report: &Value) {
     let expected = expected(graph);
     balanced(report);
     for name in graph.tables {

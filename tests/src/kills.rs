@@ -1,7 +1,8 @@
 //! A stream that is killed at every step that changes a disk, one step after the other, and resumed: every row arrives once, at
 //! every kind of sink.
 
-use crate::harness::{Place, Running};
+use crate::graphs;
+use crate::harness::{Place, Running, json};
 use crate::toolchain;
 use serde_json::Value;
 use std::io::Write;
@@ -54,24 +55,22 @@ fn numbers(lines: &[String]) -> Vec<u64> {
 }
 
 /// Killed by the tracer when one of its threads takes that step for the `n`-th time.
-fn doomed(place: &Place, steps: &str, n: u64) -> Running {
+fn doomed(place: &Place, steps: &str, n: u64, words: &[&str]) -> Running {
     let inject = format!("inject={steps}:signal=KILL:when={n}");
     let trace = format!("trace={steps}");
     let tracer = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];
-    place.start_under(&tracer, &["run", "graph.ron", "--quiet"])
+    place.start_under(&tracer, words)
 }
 
-/// Runs until it dies, or, having got past that step, until it has published all rows below `rows`. True: it died.
-fn to_the_end(place: &Place, mut running: Running, rows: u64) -> bool {
+/// Runs until it dies, or, having got past that step, until it has `done` everything. True: it died.
+fn to_the_end(place: &Place, mut running: Running, done: impl Fn() -> bool) -> bool {
     let (stderr, ended) = (running.take_stderr(), place.path("ended"));
     std::thread::scope(|scope| {
         scope.spawn(|| {
             let said: Vec<String> = stderr.into_iter().collect();
             std::fs::write(&ended, said.concat()).unwrap();
         });
-        place.until("the rows or the end of it", || {
-            ended.exists() || numbers(&place.published("files")).last() == Some(&(rows - 1))
-        });
+        place.until("the rows or the end of it", || ended.exists() || done());
         if !ended.exists() {
             running.signal(libc::SIGTERM);
         }
@@ -87,7 +86,10 @@ fn to_the_end(place: &Place, mut running: Running, rows: u64) -> bool {
 fn killed_at_every_step_a_stream_publishes_every_row_once() {
     toolchain::debian("strace", &["strace", "-V"]);
     let place = Place::with(GRAPH);
-    place.write("connections.ron", r#"Connections(profiles: {"local": {"db": Sqlite(path: "house.db"), "here": Folder(path: ".")}})"#);
+    place.write(
+        "connections.ron",
+        r#"Connections(profiles: {"local": {"db": Sqlite(path: "house.db"), "here": Folder(path: ".")}})"#,
+    );
     let (mut rows, mut deaths) = (0, 0);
     for steps in ["rename,renameat,renameat2", "fsync,fdatasync", "unlink,unlinkat", "pwrite64,ftruncate", STEPS] {
         let mut survived = 0;
@@ -95,7 +97,9 @@ fn killed_at_every_step_a_stream_publishes_every_row_once() {
         for n in 1.. {
             append(&place, &events(rows..rows + 100));
             rows += 100;
-            match to_the_end(&place, doomed(&place, steps, n), rows) {
+            match to_the_end(&place, doomed(&place, steps, n, &["run", "graph.ron", "--quiet"]), || {
+                numbers(&place.published("files")).last() == Some(&(rows - 1))
+            }) {
                 true => deaths += 1,
                 false => survived += 1,
             }
@@ -123,4 +127,77 @@ fn killed_at_every_step_a_stream_publishes_every_row_once() {
     assert_eq!((sum("rows"), sum("n")), (rows, rows * (rows - 1) / 2), "windows");
     assert_eq!(counted.len() as u64, rows / 4, "four rows of a user in a minute are one window");
     assert_eq!((place.published("late").len(), place.published("bad").len()), (0, 0));
+}
+
+/// Parts in which the data of a graph come in.
+const PARTS: usize = 15;
+
+/// Rows of the data sets in the lake, as their manifests tell, by folder.
+fn lake(place: &Place) -> Vec<(String, u64)> {
+    let manifests = place.files("graphs/out/lake").into_iter().filter(|f| f.ends_with("_selvedge.json"));
+    let rows = |path: &std::path::PathBuf| {
+        let files = json(path)["files"].as_array().unwrap().iter().map(|f| f["rows"].as_u64().unwrap()).sum();
+        (path.parent().unwrap().file_name().unwrap().to_string_lossy().into_owned(), files)
+    };
+    manifests.map(|path| rows(&path)).collect()
+}
+
+/// The retailer's graph, whose data come in bit by bit, killed and resumed with each bit: what it publishes is what it is meant to.
+fn killed_and_resumed(name: &str) {
+    toolchain::debian("strace", &["strace", "-V"]);
+    let graph = graphs::GRAPHS.iter().find(|g| g.name == name).unwrap();
+    let path = format!("graphs/{name}");
+    let caught_up = |place: &Place| {
+        place.selvedge(&["run", &path, "--once", "--quiet", "--report", "report.json"]).code(0);
+        json(&place.path("report.json"))
+    };
+    let whole = graphs::place();
+    caught_up(&whole);
+
+    let place = graphs::place();
+    let shards = place.files(&format!("{path}/data"));
+    let texts: Vec<Vec<u8>> = shards.iter().map(|shard| std::fs::read(shard).unwrap()).collect();
+    shards.iter().for_each(|shard| std::fs::write(shard, "").unwrap());
+    let feed = |part: usize| {
+        for (shard, text) in shards.iter().zip(&texts) {
+            let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
+            let (from, to) = (lines.len() * part / PARTS, lines.len() * (part + 1) / PARTS);
+            let mut file = std::fs::File::options().append(true).open(shard).unwrap();
+            file.write_all(&lines[from..to].concat()).unwrap();
+        }
+    };
+    let read = || {
+        let kept =
+            std::fs::read_to_string(place.path(&format!(".selvedge/{name}/checkpoint.json"))).unwrap_or_default();
+        let bytes = |shard: &std::path::PathBuf| std::fs::metadata(shard).unwrap().len();
+        shards.iter().map(bytes).all(|bytes| bytes == 0 || kept.contains(&format!("\\\"offset\\\":{bytes},")))
+    };
+    let mut deaths = 0;
+    for part in 0..PARTS - 1 {
+        feed(part);
+        let words = ["run", &path, "--quiet", "--set", "publish=100ms", "--threads", ["1", "2", "3"][part % 3]];
+        // A plugin's state comes back to as many instances as it came from.
+        let words = if name == "mobile_events" { &words[..5] } else { &words };
+        deaths += u64::from(to_the_end(&place, doomed(&place, STEPS, 1 + 4 * part as u64, words), read));
+    }
+    feed(PARTS - 1);
+    let report = caught_up(&place);
+    assert!(deaths > 5, "killed {deaths} times only");
+    graphs::check_output(&place, graph, &report);
+    assert_eq!(lake(&place), lake(&whole), "after {deaths} kills");
+}
+
+#[test]
+fn mobile_events_killed_and_resumed() {
+    killed_and_resumed("mobile_events");
+}
+
+#[test]
+fn website_chat_killed_and_resumed() {
+    killed_and_resumed("website_chat");
+}
+
+#[test]
+fn partner_feed_killed_and_resumed() {
+    killed_and_resumed("partner_feed");
 }
