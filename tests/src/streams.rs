@@ -282,7 +282,10 @@ fn a_window_is_sent_when_its_time_has_passed_and_late_rows_leave_by_their_port()
     append(&place, "in/a.ndjson", &(at("00:45", 32) + &at("01:20", 64)));
     place.until("the late row", || place.published("late").len() == 1);
     assert_eq!(numbers(&place), [11]);
+    // The second minute waits for the next run, and is over when that has come to the end.
     ended(running);
+    assert_eq!(numbers(&place), [11]);
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
     assert_eq!(numbers(&place), [11, 84]);
     assert!(place.published("late")[0].contains("\"n\":32"));
 }
@@ -301,6 +304,18 @@ fn a_killed_stream_goes_on_behind_what_it_published() {
     append(&place, "in/a.ndjson", &events(1000..1500));
     place.selvedge(&["run", "graph.ron", "--once"]).code(0);
     assert_eq!(numbers(&place), (0..1500).collect::<Vec<_>>());
+    // What is remembered can be looked at, and forgotten.
+    let bytes = std::fs::metadata(place.path("in/a.ndjson")).unwrap().len();
+    let shown = place.selvedge(&["bookmark", "show"]).code(0).stdout;
+    assert!(shown.starts_with("copy: run ") && shown.contains(&format!("\"offset\":{bytes},")), "{shown}");
+    place
+        .selvedge(&["bookmark", "reset", "coyp"])
+        .code(2)
+        .says("remembers nothing of a graph `coyp`; graphs that it knows: copy");
+    place.selvedge(&["bookmark", "reset", "copy"]).code(0);
+    assert_eq!(place.selvedge(&["bookmark", "show"]).code(0).stdout, "");
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(numbers(&place).len(), 3000);
 }
 
 #[test]

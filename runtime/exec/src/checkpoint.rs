@@ -114,7 +114,7 @@ impl Store {
         };
         let damaged = |what: String| {
             Error::data(format!("{} is no checkpoint that can be read: {what}", path.display()))
-                .help("restore it from a backup, or remove it to read every source from its start and remember nothing")
+                .help("restore it from a backup, or have it forgotten: `selvedge bookmark reset`")
         };
         let found: Checkpoint = serde_json::from_slice(&text).map_err(|e| damaged(e.to_string()))?;
         if found.version > VERSION {
@@ -164,6 +164,19 @@ impl Store {
             File::open(&self.folder)?.sync_all()
         };
         write().map_err(|e| Error::io("writing", path.display(), &e))
+    }
+
+    /// Forgets everything.
+    pub fn clear(&self) -> Result<()> {
+        for file in ["checkpoint.json", "positions.json"] {
+            let path = self.folder.join(file);
+            match fs::remove_file(&path) {
+                Err(e) if e.kind() != ErrorKind::NotFound => return Err(Error::io("removing", path.display(), &e)),
+                _ => {}
+            }
+        }
+        self.sweep(&Checkpoint::default());
+        Ok(())
     }
 
     /// Removes the files of state that the checkpoint has no use for. Best effort: what stays takes room, no more.
@@ -241,5 +254,7 @@ mod tests {
         store.sweep(&Checkpoint { nodes: [("n".into(), node)].into(), ..Default::default() });
         let left: Vec<_> = fs::read_dir(store.states()).unwrap().map(|e| e.unwrap().file_name()).collect();
         assert_eq!(left, ["a"]);
+        store.clear().unwrap();
+        assert_eq!(fs::read_dir(store.states()).unwrap().count(), 0);
     }
 }

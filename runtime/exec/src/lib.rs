@@ -11,6 +11,7 @@
 //! Every node takes batches from every port at any time, so a diamond cannot deadlock. The first error wins: it stops the
 //! run, wakes everyone who waits, all threads are joined and nothing is committed.
 
+pub mod bookmark;
 mod build;
 mod checkpoint;
 mod epochs;

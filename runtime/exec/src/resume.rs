@@ -25,8 +25,7 @@ pub(crate) fn recommit(plan: &Plan, last: &Checkpoint) -> std::result::Result<()
                 "the run `{}` has rows for a sink `{name}`, and was ended before it had published them",
                 last.run
             );
-            let help =
-                "put that sink back for one run, or remove the state of the graph to read its sources from the start";
+            let help = "put that sink back for one run, or have it all forgotten: `selvedge bookmark reset`";
             return Err((None, Error::graph(message).help(help)));
         };
         sink.commit(&commit, pending).map_err(|error| (Some(n), error))?;
@@ -39,7 +38,7 @@ pub(crate) fn fits(plan: &Plan, last: &Checkpoint) -> std::result::Result<Vec<St
     if !last.has_state() {
         return Ok(vec![]);
     }
-    let begin_anew = "remove the state of the graph to read its sources from the start";
+    let begin_anew = "have all of it forgotten: `selvedge bookmark reset`";
     if !plan.resumable() {
         let message =
             "the last run has left what its nodes remember, but not all nodes of the graph can go on from there now";

@@ -32,6 +32,9 @@ pub enum Command {
     Why(Why),
     /// Write sample data of a retail shape
     Gen(Gen),
+    /// Look at what a graph remembers between runs, or have it forgotten
+    #[command(subcommand)]
+    Bookmark(Bookmark),
     /// Work with plugins
     #[command(subcommand)]
     Plugin(Plugin),
@@ -193,7 +196,7 @@ pub struct Run {
     /// Write the ledger as JSON; with several graphs, the folder for a file each
     #[arg(long, value_name = "FILE")]
     pub report: Option<PathBuf>,
-    /// Where sources remember how far they have read
+    /// Where sources remember how far they have read, and the nodes of streams what they hold
     #[arg(long, value_name = "DIR", default_value = ".selvedge")]
     pub state: PathBuf,
     /// Where state that outgrows the memory spills to [default: the system's temporary folder]
@@ -297,6 +300,31 @@ pub enum CrawlDeleted {
     Ignore,
     /// It is marked; sources that use it warn
     Deprecate,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum Bookmark {
+    /// How far each source was read, what nodes remember, what is to be published first
+    Show {
+        /// The name of a graph; all of them if left out
+        graph: Option<String>,
+        #[command(flatten)]
+        place: StatePlace,
+    },
+    /// Forget it: the next run reads every source from its start
+    Reset {
+        /// The name of a graph
+        graph: String,
+        #[command(flatten)]
+        place: StatePlace,
+    },
+}
+
+#[derive(Debug, Args)]
+pub struct StatePlace {
+    /// Where graphs keep what they remember
+    #[arg(long, value_name = "DIR", default_value = ".selvedge")]
+    pub state: PathBuf,
 }
 
 #[derive(Debug, Args)]

@@ -1,5 +1,6 @@
 //! One file a command; each answers with the exit code.
 
+mod bookmark;
 mod check;
 mod completions;
 mod crawl;
@@ -25,6 +26,7 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Nodes(args) => nodes::nodes(&args),
         Command::Crawl(args) => crawl::crawl(&args),
         Command::Why(args) => why::why(&args),
+        Command::Bookmark(command) => bookmark::bookmark(&command),
         Command::Plugin(command) => plugin::plugin(&command),
         Command::Gen(args) => r#gen::generate(&args),
         Command::Completions { shell } => completions::completions(shell),

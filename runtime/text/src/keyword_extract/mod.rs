@@ -197,9 +197,10 @@ With `output: List` a null text has a null list, and a text without keywords an 
         };
         let Method::TfIdf(settings) = work.method else { return problems.or(Built::map(output, work)) };
         let work = Arc::new(work);
-        problems.or(Built::transform(output, Partitioning::InOrder, move |task| {
+        let make = move |task: &Task| {
             Ok(Running { texts: work.clone(), seen: tf_idf::Seen::new(settings, task.memory.reserve()) })
-        }))
+        };
+        problems.or(Built::transform(output, Partitioning::InOrder, make).saves())
     }
 }
 
@@ -319,6 +320,15 @@ impl Transform for Running {
         if self.seen.forgotten > before {
             out.count("terms forgotten", self.seen.forgotten - before);
         }
+        Ok(())
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        self.seen.save(to)
+    }
+
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        self.seen.load(part, &batch);
         Ok(())
     }
 }
