@@ -118,8 +118,8 @@ impl KeyMap {
 
     /// Everything, in no order.
     pub fn each<E>(&self, mut then: impl FnMut(u128, i64) -> Result<(), E>) -> Result<(), E> {
-        let slots = self.pieces.iter().flat_map(|piece| &piece.slots).filter(|slot| !slot.is_empty());
-        slots.map(|slot| then(slot.key(), slot.value)).collect()
+        let mut slots = self.pieces.iter().flat_map(|piece| &piece.slots).filter(|slot| !slot.is_empty());
+        slots.try_for_each(|slot| then(slot.key(), slot.value))
     }
 
     /// Takes everything out, in [`run_order`].
@@ -188,7 +188,7 @@ mod tests {
             // Few pieces and few homes; keys that differ in one half only.
             let (mut map, mut model) = (KeyMap::default(), HashMap::new());
             for (i, &(key, value)) in steps.iter().enumerate() {
-                let key = key % 7 << 55 | key << 90;
+                let key = ((key % 7) << 55) | (key << 90);
                 prop_assert_eq!(map.get(key), model.get(&key).copied());
                 map.set(key, value);
                 model.insert(key, value);

@@ -1,6 +1,6 @@
 //! Keys on disk with a few numbers each: written once in order, then looked up many at a time.
 //!
-//! In memory stay a [`KeyFilter`] and the first key of each page: a bit more than two bytes a key. A key that is not there costs a
+//! In memory stay a [`KeyFilter`] and the first key of each page: less than three bytes a key. A key that is not there costs a
 //! look at the filter; the others are looked up in order, so that the file is read forwards and no page twice.
 
 use crate::KeyFilter;
@@ -10,8 +10,8 @@ use std::fs::File;
 use std::io::{BufWriter, Read, Seek, SeekFrom, Write};
 use std::path::Path;
 
-/// Bytes that are read at once, about.
-const PAGE: usize = 4096;
+/// Bytes that are read at once, about: few, for most of what is looked up is in the page cache, and copying costs more than asking.
+const PAGE: usize = 1024;
 
 /// The order of keys in a run: by the low half first, the half that no exchange and no partition has looked at.
 #[inline(always)]
@@ -139,7 +139,7 @@ impl<const N: usize> KeyRunWriter<N> {
     /// Appends an entry, which must not be before the last one in [`run_order`].
     pub fn push(&mut self, key: u128, values: [i64; N]) -> Result<()> {
         let run = &mut self.run;
-        if run.len % KeyRun::<N>::ENTRIES == 0 {
+        if run.len.is_multiple_of(KeyRun::<N>::ENTRIES) {
             run.firsts.push(run_order(key));
         }
         run.len += 1;

@@ -197,6 +197,16 @@ pub struct SpillReader {
     extents: std::vec::IntoIter<Extent>,
 }
 
+impl SpillReader {
+    /// Another reader of what this one has still to read.
+    pub fn again(&self) -> Result<SpillReader> {
+        let opened = File::open(&self.path.0);
+        let file = opened.map_err(|e| Error::io("opening the spill file", self.path.0.display(), &e))?;
+        let (path, flat, schema) = (self.path.clone(), self.flat.clone(), self.schema.clone());
+        Ok(SpillReader { file, path, flat, schema, extents: self.extents.clone() })
+    }
+}
+
 impl Iterator for SpillReader {
     type Item = Result<RecordBatch>;
     fn next(&mut self) -> Option<Self::Item> {
