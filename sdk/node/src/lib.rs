@@ -40,8 +40,8 @@ pub use period::Period;
 pub use rows::{row_json, rows_json, write_json_lines};
 pub use types::{Column, Fields, TimeUnit, Type, column, column_of_type, columns};
 pub use work::{
-    BATCH_BYTES, BATCH_ROWS, Commit, HASH_COLUMN, Map, Next, Pending, Positions, Reader, Save, Sink, Source, Split, Task,
-    Transform, Wake, Watermark, Writer,
+    BATCH_BYTES, BATCH_ROWS, Commit, HASH_COLUMN, Map, Next, Pending, Positions, Reader, Save, Sink, Source, Split,
+    Task, Transform, Wake, Watermark, Writer,
 };
 
 pub use selvedge_ron::{Problem, Problems, Span, Spanned};
@@ -50,7 +50,8 @@ pub use selvedge_ron::{Problem, Problems, Span, Spanned};
 pub mod prelude {
     pub use crate::{
         Built, Column, Error, EventTime, Input, Inputs, Kind, Map, Next, Out, Partitioning, Ports, Problem, Problems,
-        Reader, Rejection, Result, Role, Save, Site, Spanned, Task, Transform, Work, Writer, column, column_of_type, columns,
+        Reader, Rejection, Result, Role, Save, Site, Spanned, Task, Transform, Work, Writer, column, column_of_type,
+        columns,
     };
     pub use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
     pub use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
