@@ -1,6 +1,9 @@
-//! Rows per second of `Dedup` and `Join`, one instance on one core, and the peak memory of the process, for rows like those
-//! of the `inventory` and `customer` workloads. Each budget is a run of its own:
+//! Rows per second of `Dedup`, `GroupSort` and `Join`, one instance on one core, and the peak memory of the process, for rows
+//! like those of the `inventory` and `customer` workloads. Each budget is a run of its own:
 //! `cargo run --release -p selvedge-keyed --example keyed_speed -- distinct|latest|join MILLION_ROWS BUDGET_MB`
+//!
+//! `recent` and `sessions` are streams of 200,000 rows a second of event time, the last argument is `for` or `gap` in seconds:
+//! `… -- recent|sessions MILLION_ROWS BUDGET_MB SECONDS`
 
 #![expect(clippy::unwrap_used, reason = "a measuring program: a panic is its error message")]
 
@@ -101,6 +104,15 @@ fn with_ids(batch: &RecordBatch, first: u64, of: impl Fn(u64) -> i64) -> RecordB
     RecordBatch::try_new(batch.schema(), columns).unwrap()
 }
 
+/// The rows of a stream: ids and times, up to half a second out of order.
+fn with_times(batch: &RecordBatch, first: u64, of: impl Fn(u64) -> i64) -> RecordBatch {
+    let batch = with_ids(batch, first, of);
+    let mut columns = batch.columns().to_vec();
+    let at = |i: u64| (i * 5 + mix(i) % 500_000) as i64;
+    columns[7] = Arc::new(TimestampMicrosecondArray::from_iter_values((first..first + BATCH as u64).map(at)));
+    RecordBatch::try_new(batch.schema(), columns).unwrap()
+}
+
 fn on_core() -> f64 {
     let stat = std::fs::read_to_string("/proc/thread-self/schedstat").unwrap_or_default();
     stat.split(' ').next().and_then(|ns| ns.parse::<f64>().ok()).unwrap_or(0.0) / 1e9
@@ -119,18 +131,24 @@ fn main() {
     let number = |i: usize, or: u64| args.get(i).and_then(|a| a.parse().ok()).unwrap_or(or);
     let what = args.first().map_or("distinct", String::as_str);
     let (millions, budget) = (number(1, 10), number(2, 512));
+    let seconds = number(3, 30);
     let (name, config) = match what {
-        "distinct" => ("Dedup", "()"),
-        "latest" => ("Dedup", r#"(keys: ["id"], keep: Last(by: "at"))"#),
-        _ => ("Join", r#"(on: ["id"])"#),
+        "distinct" => ("Dedup", "()".to_string()),
+        "latest" => ("Dedup", r#"(keys: ["id"], keep: Last(by: "at"))"#.to_string()),
+        "recent" => ("Dedup", format!(r#"(keys: ["id"], keep: Any, within: (time: "at", for: "{seconds}s"))"#)),
+        "sessions" => {
+            ("GroupSort", format!(r#"(keys: ["id"], time: "at", gap: "{seconds}s", max_session: "1h", session: "s")"#))
+        }
+        _ => ("Join", r#"(on: ["id"])"#.to_string()),
     };
+    let stream = ["recent", "sessions"].contains(&what);
     let batches: Vec<RecordBatch> = (0..32).map(rows).collect();
     let schema = batches[0].schema();
     let kinds: Vec<Box<dyn ErasedKind>> = selvedge_keyed::kinds();
     let kind = kinds.iter().find(|k| k.name() == name).unwrap();
-    let config = kind.parse(&selvedge_ron::parse(selvedge_ron::FileId(0), config).unwrap()).unwrap();
+    let config = kind.parse(&selvedge_ron::parse(selvedge_ron::FileId(0), &config).unwrap()).unwrap();
     let input =
-        |port: &str| Input { port: port.into(), schema: schema.clone(), span: Span::default(), unbounded: false };
+        |port: &str| Input { port: port.into(), schema: schema.clone(), span: Span::default(), unbounded: stream };
     let inputs = if name == "Join" { vec![input("left"), input("right")] } else { vec![input("in")] };
     let here = std::path::Path::new(".");
     let site = Site { graph: "speed", node: "speed", span: Span::default(), base: here, connections: &NoConnections };
@@ -160,23 +178,37 @@ fn main() {
         report("build side", rows / 8, start);
     }
     let start = on_core();
+    let (mut slowest, mut last) = (0.0f64, start);
     for first in (0..rows).step_by(BATCH) {
         let batch = &batches[first as usize / BATCH % 32];
         // One in ten rows repeats; a join meets one of the right rows.
         let id = |i: u64| {
             if name == "Join" {
                 (mix(i) % (rows / 8)) as i64
+            } else if name == "GroupSort" {
+                // A million users in 21 seconds, about four rows each, then others.
+                (((i >> 22) << 32) | (mix(i) % 1_000_000)) as i64
             } else {
                 (i - u64::from(i.is_multiple_of(10)) * (i % 262_144 / 2) / 32 * 32) as i64
             }
         };
-        node.process(0, with_ids(batch, first, id), &mut out).unwrap();
+        if !stream {
+            node.process(0, with_ids(batch, first, id), &mut out).unwrap();
+            continue;
+        }
+        node.process(0, with_times(batch, first, id), &mut out).unwrap();
+        node.watermark((first + BATCH as u64) as i64 * 5 - 500_000, &mut out).unwrap();
+        let now = on_core();
+        slowest = slowest.max(now - std::mem::replace(&mut last, now));
+    }
+    if stream {
+        println!("the slowest batch took {slowest:.2} s");
     }
     report(&format!("{what}, while rows come"), rows, start);
     let spilled: u64 =
         std::fs::read_dir(&scratch).map_or(0, |d| d.flatten().filter_map(|f| f.metadata().ok()).map(|m| m.len()).sum());
     let start = on_core();
-    if name == "Dedup" {
+    if name != "Join" {
         node.end(0, &mut out).unwrap();
     }
     node.finish(&mut out).unwrap();

@@ -155,8 +155,8 @@ that were sent last, of any key: one instance counts them, also with `Any`. The 
 `First` without `by` go with `within`. Without it, and with any other `keep`, rows that never end are refused.
 
 **What `within` takes.** About 40 bytes for each key that is remembered, in memory. What exceeds the node's share of the memory \
-budget goes to the scratch folder, 24 bytes a key, and leaves it as a file when all keys in it are forgotten; of such a key 2.2 bytes \
-stay in memory, and a row whose key is there costs a read of 4 KiB. If that does not fit either, the run stops and says so.
+budget goes to the scratch folder, 24 bytes a key, and leaves it as a file when all keys in it are forgotten; of such a key 2.4 bytes \
+stay in memory, and a row whose key is there costs a read of 1 KiB. If that does not fit either, the run stops and says so.
 
 Keys are compared by a 128-bit hash (docs/decisions/0002-hash-is-identity.md). Memory: about 26 bytes for each different row or \
 key where rows do not wait; where they do, the rows themselves. What exceeds the node's share of the memory budget goes to the \

@@ -1,5 +1,6 @@
 //! `GroupSort`: the rows of each key in order of time, in sessions that a pause ends.
 
+mod far;
 mod held;
 mod runs;
 mod session;
@@ -52,10 +53,14 @@ microseconds can tell (of nanoseconds, if the column has them), as `null_time`.
 
 **Ids.** `session` depends on the key and the time of the session's first row only: a repeated run gives the same.
 
-**State.** Rows are held in memory as they came. What exceeds the node's share of the memory budget is sorted by key and time, \
-written to the scratch folder and merged later: also one key with more rows than fit. Sessions with rows on disk leave when they \
-are a quarter of all that is there, or once in a `gap`, so that their latency is up to `gap` more. In a stream about 200 bytes for \
-each open session stay in memory; a stream with more sessions than fit stops and says so.
+**State.** Rows are held in memory as they came, with about 40 bytes for each row and 200 for each open session. What exceeds the \
+node's share of the memory budget goes to the scratch folder. In a stream whole sessions go, those first that are due last, and \
+come back when event time has reached the moment at which they are due; until then about three bytes of each stay in memory, \
+and a row whose key is on disk costs a read of 1 KiB. So a row is written once, or once more in each `gap` that its session \
+goes on. Nothing else changes: the same sessions leave at the same time, and the same rows are late. Only a session larger than \
+a thirty-second of the memory budget comes back later: its rows are sorted by key and time on disk, and leave when they are a \
+quarter of all that is there, or once in a `gap`. A stream stops and says so when not even what is known of its sessions fits. \
+In a bounded run everything beyond the budget is sorted on disk and merged at the end: also one key with more rows than fit.
 
 Parallel, by the hash of the keys, which are compared by 128 bits of it (docs/decisions/0002-hash-is-identity.md).";
     const EXAMPLE: &'static str = r#"GroupSort(input: "events", keys: ["user_id"], time: "ts", gap: "30m", max_session: "24h", session: "session_id")"#;

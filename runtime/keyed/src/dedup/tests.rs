@@ -405,12 +405,12 @@ mod within {
             let rows: Vec<_> = rows.into_iter().enumerate().map(|(i, (id, late))| (id, i as i64 - late)).collect();
             let config = format!(r#"(keys: ["id"], keep: Any, within: (time: "at", for: "{length}us"))"#);
             let expected = by_time(&rows, size, length, 10);
-            for memory in [12_000, 64 << 20] {
+            for memory in [18_000, 64 << 20] {
                 prop_assert_eq!(&run_with(&config, memory, &rows, size, 10, stops).0, &expected);
             }
             let config = format!(r#"(keys: ["id"], within: (rows: {within}))"#);
             let expected = by_rows(&rows, within);
-            for memory in [12_000, 64 << 20] {
+            for memory in [18_000, 64 << 20] {
                 prop_assert_eq!(&run_with(&config, memory, &rows, size, 10, stops).0, &expected);
             }
         }

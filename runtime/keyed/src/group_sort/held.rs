@@ -7,32 +7,84 @@
 //!                row ─prev─► row ─prev─► row                    ids: chunk, place in it; they rise with arrival
 //! ```
 //!
-//! A watermark touches the sessions that are due and nothing else: they stand in a heap by the time at which they may end.
+//! A watermark touches the sessions that are due and nothing else: they stand in a heap by the time at which they may end. Of the
+//! sessions of a key either all are here or none: what is here and has rows on disk as well knows of them.
 
+use super::runs::Mark;
 use super::session::Rules;
-use arrow::array::{Array, ArrayRef, RecordBatch};
-use arrow::compute::interleave;
+use arrow::array::{Array, ArrayRef, BooleanArray, RecordBatch};
+use arrow::compute::{filter_record_batch, interleave};
 use arrow::datatypes::SchemaRef;
+use hashbrown::HashTable;
 use selvedge_node::Result;
 use selvedge_state::batch_bytes;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 
-/// No row, no session.
-pub(crate) const NONE: u64 = u64::MAX;
+/// No row.
+const NONE: u64 = u64::MAX;
+/// Before a row that nobody has.
+const DEAD: u64 = u64::MAX - 1;
 const NO_SESSION: u32 = u32::MAX;
 
-/// What a session takes besides its rows: itself, its place in the map and in both heaps.
-const SESSION_BYTES: u64 = 200;
+/// What writing a session to disk takes besides: its place in two orders.
+const ORDERS: u64 = 48;
 
+#[derive(Default)]
 struct Chunk {
     /// `None` once no row of it is held.
     batch: Option<RecordBatch>,
     times: Vec<i64>,
     /// The next row of the same session, for each row.
     prev: Vec<u64>,
+    /// When each row arrived. Empty: one after another from `base`.
+    arrivals: Vec<u64>,
+    base: u64,
+    /// Where each row is now that those that nobody has are gone. Empty: where it was.
+    places: Vec<u32>,
     live: u32,
     bytes: u64,
+}
+
+impl Chunk {
+    fn at(&self, row: u32) -> usize {
+        if self.places.is_empty() { row as usize } else { self.places[row as usize] as usize }
+    }
+
+    fn measure(&mut self) -> u64 {
+        let Some(batch) = &self.batch else { return 0 };
+        let lists = (self.times.len() + self.prev.len() + self.arrivals.len()) * 8 + self.places.len() * 4;
+        // The arrays have heads of their own.
+        self.bytes = batch_bytes(batch) + lists as u64 + 128 * batch.num_columns() as u64 + 256;
+        self.bytes
+    }
+
+    /// Lets go of the rows that nobody has.
+    fn shrink(&mut self) -> Result<()> {
+        let Some(batch) = &self.batch else { return Ok(()) };
+        let live: Vec<bool> = self.prev.iter().map(|&prev| prev != DEAD).collect();
+        let mut places = vec![];
+        let mut next = 0;
+        for &live in &live {
+            places.push(next);
+            next += u32::from(live);
+        }
+        if self.places.is_empty() {
+            self.places = places;
+        } else {
+            // What is gone already points anywhere.
+            self.places.iter_mut().for_each(|place| *place = places.get(*place as usize).copied().unwrap_or(0));
+        }
+        fn keep<T: Copy>(list: &mut Vec<T>, live: &[bool]) {
+            let kept = list.iter().zip(live).filter(|(_, live)| **live).map(|(item, _)| *item);
+            *list = kept.collect();
+        }
+        keep(&mut self.times, &live);
+        keep(&mut self.prev, &live);
+        keep(&mut self.arrivals, &live);
+        self.batch = Some(filter_record_batch(batch, &BooleanArray::from(live))?);
+        Ok(())
+    }
 }
 
 #[derive(Clone)]
@@ -42,79 +94,124 @@ pub(crate) struct Session {
     pub last: i64,
     head: u64,
     tail: u64,
-    /// Rows in memory and on disk.
+    /// Rows in memory, and those among the sorted runs.
     pub rows: u64,
     pub disk: u64,
     /// Rows of the key before this have been sent: no earlier one can join them.
     pub floor: i64,
+    /// Further rows are on disk and come back when event time gets there.
+    pub until: i64,
     next: u32,
     /// Tells the sessions apart that have had this place, one after another. Odd: somebody has it.
     turn: u32,
 }
 
+impl Session {
+    /// When it may end.
+    pub(crate) fn due(&self, rules: &Rules) -> i64 {
+        rules.due(self.first, self.last).max(self.until)
+    }
+}
+
 #[derive(Default)]
 pub(crate) struct Held {
     chunks: Vec<Chunk>,
+    vacant: Vec<u32>,
     pub sessions: Vec<Session>,
     free: Vec<u32>,
-    keys: hashbrown::HashMap<u128, u32>,
+    /// The newest session of each key.
+    keys: HashTable<u32>,
     due: BinaryHeap<Reverse<(i64, u32, u32)>>,
     firsts: BinaryHeap<Reverse<(i64, u32, u32)>>,
-    /// Bytes of the chunks, rows in them, and those of these that no session has any more.
+    /// Bytes of the chunks, and rows in them that somebody has.
     bytes: u64,
     pub rows: u64,
-    dead: u64,
+    arrived: u64,
 }
 
 impl Held {
+    /// What the rows and the sessions take: room that stands empty counts, for it is taken.
     pub(crate) fn bytes(&self) -> u64 {
-        self.bytes + self.sessions_bytes()
-    }
-    fn sessions_bytes(&self) -> u64 {
-        (self.sessions.len() - self.free.len()) as u64 * SESSION_BYTES
-    }
-
-    /// Takes a batch; its rows belong to nothing yet. Answers the id of the first.
-    pub(crate) fn add(&mut self, batch: &RecordBatch, times: &[i64]) -> u64 {
-        // Two lists of eight bytes a row, and the arrays' own heads.
-        let bytes = batch_bytes(batch) + 16 * times.len() as u64 + 128 * batch.num_columns() as u64;
-        self.bytes += bytes;
-        self.dead += times.len() as u64;
-        let prev = vec![NONE; times.len()];
-        self.chunks.push(Chunk { batch: Some(batch.clone()), times: times.to_vec(), prev, live: 0, bytes });
-        (self.chunks.len() as u64 - 1) << 32
+        let heaps = (self.due.capacity() + self.firsts.capacity()) * 16;
+        let sessions = self.sessions.capacity() * std::mem::size_of::<Session>() + self.free.capacity() * 4;
+        let lists = (heaps + sessions + self.keys.capacity() * 6) as u64;
+        self.bytes + lists + (self.chunks.len() * std::mem::size_of::<Chunk>()) as u64 + self.open() as u64 * ORDERS
     }
 
-    /// Lets the newest batch go if none of its rows was taken.
-    pub(crate) fn settle(&mut self) {
-        if let Some(at) = self.chunks.len().checked_sub(1) {
-            self.drop_if_dead(at);
-        }
+    fn open(&self) -> usize {
+        self.sessions.len() - self.free.len()
     }
 
-    fn drop_if_dead(&mut self, at: usize) {
+    /// Takes a batch; its rows belong to nothing yet. `arrivals`: for rows that have been here before. Answers the id of the
+    /// first.
+    pub(crate) fn add(&mut self, batch: &RecordBatch, times: &[i64], arrivals: Vec<u64>) -> u64 {
+        let at = self.vacant.pop().unwrap_or_else(|| {
+            self.chunks.push(Chunk::default());
+            self.chunks.len() as u32 - 1
+        });
+        let base = self.arrived;
+        self.arrived = match arrivals.iter().max() {
+            Some(last) => self.arrived.max(last + 1),
+            None => base + times.len() as u64,
+        };
+        let prev = vec![DEAD; times.len()];
+        let chunk = &mut self.chunks[at as usize];
+        *chunk = Chunk { batch: Some(batch.clone()), times: times.to_vec(), prev, arrivals, base, ..Chunk::default() };
+        self.bytes += chunk.measure();
+        u64::from(at) << 32
+    }
+
+    /// Lets a batch go if none of its rows was taken.
+    pub(crate) fn settle(&mut self, id: u64) -> Result<()> {
+        self.tidy((id >> 32) as usize)
+    }
+
+    /// Lets a chunk go that nobody has rows of any more, or makes it smaller that has lost half of them.
+    fn tidy(&mut self, at: usize) -> Result<()> {
         let chunk = &mut self.chunks[at];
-        if chunk.live == 0 && chunk.batch.take().is_some() {
-            self.bytes -= std::mem::take(&mut chunk.bytes);
-            self.dead -= chunk.times.len() as u64;
-            (chunk.times, chunk.prev) = (vec![], vec![]);
+        if chunk.live == 0 && chunk.batch.is_some() {
+            self.bytes -= chunk.bytes;
+            *chunk = Chunk::default();
+            self.vacant.push(at as u32);
+        } else if chunk.times.len() > 16 && (chunk.live as usize) < chunk.times.len() / 2 {
+            self.bytes -= chunk.bytes;
+            chunk.shrink()?;
+            self.bytes += chunk.measure();
         }
-        if self.rows == 0 {
-            (self.dead, self.bytes) = (0, 0);
-            self.chunks.clear();
+        Ok(())
+    }
+
+    /// Whether it has a session of the key.
+    pub(crate) fn knows(&self, key: u128) -> bool {
+        self.newest(key) != NO_SESSION
+    }
+
+    fn newest(&self, key: u128) -> u32 {
+        let found = self.keys.find(key as u64, |&at| self.sessions[at as usize].key == key);
+        found.copied().unwrap_or(NO_SESSION)
+    }
+
+    /// Makes a session the newest of its key. `NO_SESSION`: the key has none.
+    fn set_newest(&mut self, key: u128, at: u32) {
+        let sessions = &self.sessions;
+        if let Ok(entry) = self.keys.find_entry(key as u64, |&at| sessions[at as usize].key == key) {
+            match at {
+                NO_SESSION => _ = entry.remove(),
+                at => *entry.into_mut() = at,
+            }
+        } else if at != NO_SESSION {
+            self.keys.insert_unique(key as u64, at, |&at| sessions[at as usize].key as u64);
         }
     }
 
-    /// Puts a row into its session: one that is open, one that it ties together from several, or a new one. `false`: it comes
-    /// before `now` and belongs to none.
-    pub(crate) fn join(&mut self, rules: &Rules, key: u128, time: i64, id: u64, now: i64) -> bool {
+    /// The session of a key that rows from `first` to `last` belong to, made one if they tie several together. `NO_SESSION`: none.
+    fn meet(&mut self, rules: &Rules, key: u128, first: i64, last: i64, may: impl Fn(&Session) -> bool) -> u32 {
         let mut found = NO_SESSION;
-        let mut at = self.keys.get(&key).copied().unwrap_or(NO_SESSION);
+        let mut at = self.newest(key);
         while at != NO_SESSION {
             let one = &self.sessions[at as usize];
             let next = one.next;
-            let touches = !rules.over(one.last, time) && one.first.saturating_sub(time) <= rules.gap;
-            if touches && (time >= now || time >= one.floor) {
+            if !rules.over(one.last, first) && one.first.saturating_sub(last) <= rules.gap && may(one) {
                 match found {
                     NO_SESSION => found = at,
                     other => {
@@ -125,11 +222,32 @@ impl Held {
             }
             at = next;
         }
+        found
+    }
+
+    /// Takes note of rows of a session that are on disk until event time comes to when it seemed due.
+    pub(crate) fn note(&mut self, rules: &Rules, key: u128, [first, last, floor]: [i64; 3]) {
+        let found = match self.meet(rules, key, first, last, |_| true) {
+            NO_SESSION => self.open_one(key, first),
+            found => found,
+        };
+        let session = &mut self.sessions[found as usize];
+        session.first = session.first.min(first);
+        session.last = session.last.max(last);
+        session.floor = session.floor.max(floor);
+        session.until = session.until.max(rules.due(first, last));
+        self.wait(rules, found);
+    }
+
+    /// Puts a row into its session: one that is open, one that it ties together from several, or a new one. `None`: it comes
+    /// before `now` and belongs to none.
+    pub(crate) fn join(&mut self, rules: &Rules, key: u128, time: i64, id: u64, now: i64) -> Option<u32> {
+        let mut found = self.meet(rules, key, time, time, |one| time >= now || time >= one.floor);
         if found == NO_SESSION {
             if time < now {
-                return false;
+                return None;
             }
-            found = self.open(key, time);
+            found = self.open_one(key, time);
             self.wait(rules, found);
         }
         let session = &mut self.sessions[found as usize];
@@ -140,13 +258,12 @@ impl Held {
         }
         self.link(found, id);
         self.rows += 1;
-        self.dead -= 1;
         self.chunks[(id >> 32) as usize].live += 1;
-        true
+        Some(found)
     }
 
-    fn open(&mut self, key: u128, time: i64) -> u32 {
-        let next = self.keys.get(&key).copied().unwrap_or(NO_SESSION);
+    fn open_one(&mut self, key: u128, time: i64) -> u32 {
+        let next = self.newest(key);
         let new = Session {
             key,
             first: time,
@@ -156,6 +273,7 @@ impl Held {
             rows: 0,
             disk: 0,
             floor: i64::MIN,
+            until: i64::MIN,
             next,
             turn: 1,
         };
@@ -170,15 +288,48 @@ impl Held {
                 self.sessions.len() as u32 - 1
             }
         };
-        self.keys.insert(key, at);
+        self.set_newest(key, at);
         at
     }
 
     /// Tells both heaps when the session may end and where it begins.
     pub(crate) fn wait(&mut self, rules: &Rules, at: u32) {
         let s = &self.sessions[at as usize];
-        self.due.push(Reverse((rules.due(s.first, s.last), at, s.turn)));
+        self.due.push(Reverse((s.due(rules), at, s.turn)));
         self.firsts.push(Reverse((s.first, at, s.turn)));
+        // What a session has said before stays in the heaps: not for ever.
+        if self.due.len().max(self.firsts.len()) > 2 * self.open() + 1024 {
+            self.wait_anew(rules);
+        }
+    }
+
+    fn wait_anew(&mut self, rules: &Rules) {
+        let open: Vec<u32> = self.open_sessions();
+        let of = |what: &dyn Fn(&Session) -> i64| {
+            let entry = |&at: &u32| Reverse((what(&self.sessions[at as usize]), at, self.sessions[at as usize].turn));
+            open.iter().map(entry).collect()
+        };
+        (self.due, self.firsts) = (of(&|s| s.due(rules)), of(&|s| s.first));
+    }
+
+    /// Gives back the room of sessions that are gone.
+    pub(crate) fn repack(&mut self, rules: &Rules) {
+        let open = self.open_sessions();
+        let mut places = vec![NO_SESSION; self.sessions.len()];
+        open.iter().enumerate().for_each(|(new, &old)| places[old as usize] = new as u32);
+        let mut sessions: Vec<Session> = Vec::with_capacity(open.len());
+        for &old in &open {
+            let session = &self.sessions[old as usize];
+            let next = if session.next == NO_SESSION { NO_SESSION } else { places[session.next as usize] };
+            sessions.push(Session { next, turn: 1, ..session.clone() });
+        }
+        let mut keys = HashTable::with_capacity(self.keys.len());
+        for &newest in &self.keys {
+            let at = places[newest as usize];
+            keys.insert_unique(sessions[at as usize].key as u64, at, |&at| sessions[at as usize].key as u64);
+        }
+        (self.sessions, self.keys, self.free) = (sessions, keys, vec![]);
+        self.wait_anew(rules);
     }
 
     fn link(&mut self, at: u32, id: u64) {
@@ -188,7 +339,13 @@ impl Held {
             session.tail = id;
         }
         session.rows += 1;
-        self.chunks[(id >> 32) as usize].prev[id as u32 as usize] = prev;
+        *self.prev(id) = prev;
+    }
+
+    fn prev(&mut self, id: u64) -> &mut u64 {
+        let chunk = &mut self.chunks[(id >> 32) as usize];
+        let at = chunk.at(id as u32);
+        &mut chunk.prev[at]
     }
 
     /// One session out of two: a row has come that belongs to both.
@@ -201,33 +358,29 @@ impl Held {
         session.floor = session.floor.max(gone.floor);
         session.rows += gone.rows;
         session.disk += gone.disk;
+        session.until = session.until.max(gone.until);
         if gone.head == NONE {
             return;
         }
         let tail = std::mem::replace(&mut session.tail, gone.tail);
         match tail {
             NONE => session.head = gone.head,
-            tail => self.chunks[(tail >> 32) as usize].prev[tail as u32 as usize] = gone.head,
+            tail => *self.prev(tail) = gone.head,
         }
     }
 
     /// Forgets a session; its rows, if there are any, are somebody else's now.
     pub(crate) fn close(&mut self, at: u32) {
         let Session { key, next, .. } = self.sessions[at as usize];
-        match self.keys.get(&key).copied() {
-            Some(head) if head == at => {
-                match next {
-                    NO_SESSION => self.keys.remove(&key),
-                    next => self.keys.insert(key, next),
-                };
-            }
-            Some(mut one) => {
+        match self.newest(key) {
+            NO_SESSION => {}
+            newest if newest == at => self.set_newest(key, next),
+            mut one => {
                 while self.sessions[one as usize].next != at {
                     one = self.sessions[one as usize].next;
                 }
                 self.sessions[one as usize].next = next;
             }
-            None => {}
         }
         self.sessions[at as usize].turn += 1;
         self.free.push(at);
@@ -235,15 +388,15 @@ impl Held {
 
     /// The session of a key that this time lies in.
     pub(crate) fn find(&self, key: u128, time: i64) -> Option<u32> {
-        let mut at = self.keys.get(&key).copied().unwrap_or(NO_SESSION);
-        while at != NO_SESSION {
+        self.of_key(key).find(|&at| {
             let one = &self.sessions[at as usize];
-            if (one.first..=one.last).contains(&time) {
-                return Some(at);
-            }
-            at = one.next;
-        }
-        None
+            (one.first..=one.last).contains(&time)
+        })
+    }
+
+    pub(crate) fn of_key(&self, key: u128) -> impl Iterator<Item = u32> + '_ {
+        let some = |at: u32| (at != NO_SESSION).then_some(at);
+        std::iter::successors(some(self.newest(key)), move |&at| some(self.sessions[at as usize].next))
     }
 
     /// The next session that is due at `now`.
@@ -254,7 +407,7 @@ impl Held {
             if s.turn != turn {
                 continue;
             }
-            let due = rules.due(s.first, s.last);
+            let due = s.due(rules);
             if due <= now {
                 return Some(at);
             }
@@ -294,11 +447,20 @@ impl Held {
         let mut id = std::mem::replace(&mut session.head, NONE);
         (session.tail, session.rows) = (NONE, 0);
         while id != NONE {
-            let (chunk, row) = (&self.chunks[(id >> 32) as usize], id as u32 as usize);
+            let chunk = &self.chunks[(id >> 32) as usize];
+            let row = chunk.at(id as u32);
             rows.push((chunk.times[row], id));
             id = chunk.prev[row];
         }
-        rows[start..].sort_unstable();
+        let arrival = |id: u64| self.arrival(id);
+        rows[start..].sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(a.1).cmp(&arrival(b.1))));
+    }
+
+    /// When a row came, as a number that rises.
+    fn arrival(&self, id: u64) -> u64 {
+        let chunk = &self.chunks[(id >> 32) as usize];
+        let row = id as u32;
+        if chunk.arrivals.is_empty() { chunk.base + u64::from(row) } else { chunk.arrivals[chunk.at(row)] }
     }
 
     /// Gives rows back to a session that they were taken from.
@@ -307,18 +469,21 @@ impl Held {
     }
 
     /// Rows have been sent or stored: nobody has them any more.
-    pub(crate) fn let_go(&mut self, rows: &[(i64, u64)]) {
+    pub(crate) fn let_go(&mut self, rows: &[(i64, u64)]) -> Result<()> {
         self.rows -= rows.len() as u64;
-        self.dead += rows.len() as u64;
         for (_, id) in rows {
+            *self.prev(*id) = DEAD;
             let at = (id >> 32) as usize;
-            // Without any row left all chunks are gone at once.
-            let Some(chunk) = self.chunks.get_mut(at) else { continue };
-            chunk.live -= 1;
-            if chunk.live == 0 {
-                self.drop_if_dead(at);
-            }
+            self.chunks[at].live -= 1;
+            self.tidy(at)?;
         }
+        Ok(())
+    }
+
+    /// What is stored of a row of a session besides its columns.
+    pub(crate) fn mark(&self, at: u32, (time, id): (i64, u64)) -> Mark {
+        let Session { key, floor, .. } = self.sessions[at as usize];
+        Mark { key, time, arrival: self.arrival(id), floor }
     }
 
     /// The columns of these rows.
@@ -329,8 +494,11 @@ impl Held {
         places.dedup();
         let mut local = vec![0; places.last().map_or(0, |&last| last as usize + 1)];
         places.iter().enumerate().for_each(|(i, &place)| local[place as usize] = i);
-        let order: Vec<(usize, usize)> =
-            rows.iter().map(|(_, id)| (local[(id >> 32) as usize], *id as u32 as usize)).collect();
+        let order: Vec<(usize, usize)> = rows
+            .iter()
+            .map(|(_, id)| (id >> 32, *id as u32))
+            .map(|(chunk, row)| (local[chunk as usize], self.chunks[chunk as usize].at(row)))
+            .collect();
         let batches: Vec<&RecordBatch> =
             places.iter().filter_map(|&place| self.chunks[place as usize].batch.as_ref()).collect();
         let column = |c: usize| {
@@ -340,10 +508,9 @@ impl Held {
         (0..schema.fields().len()).map(column).collect()
     }
 
-    /// Moves the rows together where most of what is held is rows gone, or batches are tiny.
+    /// Moves the rows together where they are spread over many tiny batches.
     pub(crate) fn compact(&mut self, schema: &SchemaRef, batch_rows: usize) -> Result<()> {
-        let crumbs = self.chunks.len() as u64 > 256 + self.rows / 256;
-        if self.rows == 0 || (self.dead <= self.rows + 65_536 && !crumbs) {
+        if self.rows == 0 || (self.chunks.len() - self.vacant.len()) as u64 <= 256 + self.rows / 64 {
             return Ok(());
         }
         let (mut rows, mut owners) = (vec![], vec![]);
@@ -352,19 +519,24 @@ impl Held {
             self.take(at, &mut rows);
             owners.push((at, start..rows.len()));
         }
+        let size = batch_rows.max(1);
         let mut fresh = Held::default();
-        for some in rows.chunks(batch_rows.max(1)) {
+        for some in rows.chunks(size) {
             let batch = RecordBatch::try_new(schema.clone(), self.gather(schema, some)?)?;
             let times: Vec<i64> = some.iter().map(|(time, _)| *time).collect();
-            fresh.add(&batch, &times);
+            fresh.add(&batch, &times, some.iter().map(|(_, id)| self.arrival(*id)).collect());
         }
-        (self.chunks, self.bytes, self.dead) = (fresh.chunks, fresh.bytes, 0);
-        let size = batch_rows.max(1);
+        (self.chunks, self.vacant, self.bytes) = (fresh.chunks, vec![], fresh.bytes);
         for (i, row) in rows.iter_mut().enumerate() {
             row.1 = ((i / size) as u64) << 32 | (i % size) as u64;
             self.chunks[i / size].live += 1;
         }
         owners.into_iter().for_each(|(at, range)| self.put_back(at, &rows[range]));
         Ok(())
+    }
+
+    /// Forgets everything but how many rows have come.
+    pub(crate) fn clear(&mut self) {
+        *self = Held { arrived: self.arrived, ..Held::default() };
     }
 }

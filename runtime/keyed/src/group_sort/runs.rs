@@ -14,34 +14,59 @@ const FAN: usize = 16;
 
 pub(crate) const HASH: DataType = DataType::Decimal128(38, 0);
 
-/// What the rows look like on disk: as they came, then the hash of the key and the time in ticks.
+/// What the rows look like on disk: as they came, then how much of their session has been sent before, when they arrived, the hash
+/// of the key and the time in ticks.
 pub(crate) fn stored(schema: &Schema) -> SchemaRef {
     let mut fields: Vec<_> = schema.fields().iter().cloned().collect();
-    fields.push(Arc::new(Field::new("\0hash", HASH, false)));
-    fields.push(Arc::new(Field::new("\0time", DataType::Int64, false)));
+    for (name, ty) in
+        [("\0floor", DataType::Int64), ("\0arrival", DataType::Int64), ("\0hash", HASH), ("\0time", DataType::Int64)]
+    {
+        fields.push(Arc::new(Field::new(name, ty, false)));
+    }
     Arc::new(Schema::new(fields))
 }
 
+/// What is stored of a row besides its columns.
+#[derive(Debug, Clone, Copy)]
+pub(crate) struct Mark {
+    pub key: u128,
+    pub time: i64,
+    pub arrival: u64,
+    pub floor: i64,
+}
+
 /// A stored batch of rows.
-pub(crate) fn store(
-    schema: &SchemaRef,
-    mut columns: Vec<ArrayRef>,
-    hashes: impl Iterator<Item = u128>,
-    times: impl Iterator<Item = i64>,
-) -> Result<RecordBatch> {
-    columns.push(Arc::new(Decimal128Array::from_iter_values(hashes.map(|h| h as i128)).with_data_type(HASH)));
-    columns.push(Arc::new(Int64Array::from_iter_values(times)));
+pub(crate) fn store(schema: &SchemaRef, mut columns: Vec<ArrayRef>, marks: &[Mark]) -> Result<RecordBatch> {
+    let numbers = |get: fn(&Mark) -> i64| Arc::new(Int64Array::from_iter_values(marks.iter().map(get)));
+    columns.push(numbers(|m| m.floor));
+    columns.push(numbers(|m| m.arrival as i64));
+    let hashes = Decimal128Array::from_iter_values(marks.iter().map(|m| m.key as i128));
+    columns.push(Arc::new(hashes.with_data_type(HASH)));
+    columns.push(numbers(|m| m.time));
     Ok(RecordBatch::try_new(schema.clone(), columns)?)
 }
 
-/// The key's hash and the time of a row of a stored batch.
-pub(crate) fn marks(batch: &RecordBatch) -> (&[i128], &[i64]) {
-    let last = batch.num_columns() - 1;
-    let hashes = batch.column(last - 1).as_primitive::<Decimal128Type>().values();
-    (hashes, batch.column(last).as_primitive::<Int64Type>().values())
+/// The marks of a stored batch.
+#[derive(Clone, Copy)]
+pub(crate) struct Marks<'a> {
+    pub hashes: &'a [i128],
+    pub times: &'a [i64],
+    pub arrivals: &'a [i64],
+    pub floors: &'a [i64],
 }
 
-/// Sorted runs, the oldest rows first: among equal keys and times the run decides.
+pub(crate) fn marks(batch: &RecordBatch) -> Marks<'_> {
+    let last = batch.num_columns() - 1;
+    let numbers = |column: usize| batch.column(column).as_primitive::<Int64Type>().values().as_ref();
+    Marks {
+        hashes: batch.column(last - 1).as_primitive::<Decimal128Type>().values(),
+        times: numbers(last),
+        arrivals: numbers(last - 2),
+        floors: numbers(last - 3),
+    }
+}
+
+/// Runs sorted by key, time and arrival.
 pub(crate) struct Runs {
     schema: SchemaRef,
     /// How often its rows have been merged, and the run.
@@ -67,7 +92,7 @@ impl Runs {
         self.runs.iter().map(|(_, run)| run)
     }
 
-    /// Adds a run of rows that came after all others.
+    /// Adds a run.
     pub(crate) fn push(&mut self, run: SpillFile, task: &Task) -> Result<()> {
         self.runs.push((0, run));
         while let Some(from) = self.runs.len().checked_sub(FAN) {
@@ -112,7 +137,7 @@ pub(crate) struct Merge {
     /// Batches that the rows gathered next are from.
     pool: Vec<RecordBatch>,
     /// The next row of each run.
-    heap: BinaryHeap<Reverse<(u128, i64, usize)>>,
+    heap: BinaryHeap<Reverse<(u128, i64, i64, usize)>>,
     size: usize,
     /// The files, removed after the merge.
     _files: Vec<(u32, SpillFile)>,
@@ -155,27 +180,27 @@ impl Merge {
 
     fn offer(&mut self, run: usize) {
         let Cursor { at, row, .. } = self.cursors[run];
-        let (hashes, times) = marks(&self.pool[at]);
-        self.heap.push(Reverse((hashes[row] as u128, times[row], run)));
+        let m = marks(&self.pool[at]);
+        self.heap.push(Reverse((m.hashes[row] as u128, m.times[row], m.arrivals[row], run)));
     }
 
     fn gather(&mut self) -> Result<Option<RecordBatch>> {
         let mut order: Vec<(usize, usize)> = Vec::with_capacity(self.size);
         while order.len() < self.size {
-            let Some(Reverse((_, _, run))) = self.heap.pop() else { break };
+            let Some(Reverse((.., run))) = self.heap.pop() else { break };
             let (at, rest) = (self.cursors[run].at, self.heap.peek().map(|Reverse(next)| *next));
-            let (hashes, times) = marks(&self.pool[at]);
+            let m = marks(&self.pool[at]);
             let mut row = self.cursors[run].row;
             // Rows of one run that come before those of all others need no turn in the heap.
             loop {
                 order.push((at, row));
                 row += 1;
-                let ends = row == hashes.len() || order.len() == self.size;
-                if ends || rest.is_some_and(|rest| (hashes[row] as u128, times[row], run) > rest) {
+                let ends = row == m.times.len() || order.len() == self.size;
+                if ends || rest.is_some_and(|r| (m.hashes[row] as u128, m.times[row], m.arrivals[row], run) > r) {
                     break;
                 }
             }
-            let ended = row == hashes.len();
+            let ended = row == m.times.len();
             self.cursors[run].row = row;
             if ended { self.load(run)? } else { self.offer(run) }
         }
@@ -189,7 +214,7 @@ impl Merge {
         let columns = (0..self.schema.fields().len()).map(column).collect::<std::result::Result<Vec<_>, _>>()?;
         let batch = RecordBatch::try_new(self.schema.clone(), columns)?;
         // Only the batches at work stay.
-        let waiting: Vec<usize> = self.heap.iter().map(|Reverse((_, _, run))| *run).collect();
+        let waiting: Vec<usize> = self.heap.iter().map(|Reverse((.., run))| *run).collect();
         let mut pool = vec![];
         for run in waiting {
             pool.push(self.pool[self.cursors[run].at].clone());

@@ -300,3 +300,61 @@ fn every_problem_is_named_at_once() {
     }
     assert!(case(r#"(keys: [], time: "ts", gap: "1m")"#).contains("at least one key column"));
 }
+
+/// A stream with watermarks that come too early for some rows: its sessions, and the rows that were late.
+fn hasty(config: &str, rows: &[Row], size: usize, memory: u64, behind: i64) -> (Sessions, Vec<i64>, u64) {
+    let (mut work, task, scratch) = work(config, memory, true);
+    let mut out = Recorder::default();
+    let (mut newest, mut spilled) = (i64::MIN, 0);
+    for some in rows.chunks(size) {
+        work.process(0, batch(some), &mut out).unwrap();
+        newest = some.iter().map(|r| r.1).fold(newest, i64::max);
+        work.watermark(newest - behind, &mut out).unwrap();
+        spilled = spilled.max(std::fs::read_dir(scratch.path()).unwrap().count() as u64);
+    }
+    work.finish(&mut out).unwrap();
+    drop(work);
+    out.check_law(rows.len() as u64);
+    assert!(task.memory.peak() <= memory, "{} of {memory}", task.memory.peak());
+    assert_eq!((task.memory.used(), std::fs::read_dir(scratch.path()).unwrap().count()), (0, 0));
+    let numbers = |b: &RecordBatch| b.column(2).as_primitive::<Int64Type>().values().to_vec();
+    let mut late: Vec<i64> = out.sent.get(&1).into_iter().flatten().flat_map(numbers).collect();
+    late.sort_unstable();
+    (out.sent.get(&0).map(|b| sessions(b)).unwrap_or_default(), late, spilled)
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(12))]
+    #[test]
+    fn the_disk_changes_nothing(
+        rows in prop::collection::vec((0i64..1500, 0i64..150), 3000..6000),
+        size in 20usize..400,
+        behind in 0i64..100,
+        step in 1i64..4,
+    ) {
+        // In order of time, but for what arrives up to 150 late.
+        let rows: Vec<Row> =
+            rows.into_iter().enumerate().map(|(i, (key, late))| (key, i as i64 / step - late, i as i64)).collect();
+        let fields = r#"keys: ["user"], time: "ts", session: "s", position: "n""#;
+        for rules in [r#"gap: "700us""#, r#"gap: "300us", max_session: "900us""#, r#"gap: "400us", max_session: "60us""#] {
+            let config = format!("({fields}, {rules})");
+            let (expected, late, _) = hasty(&config, &rows, size, 64 << 20, behind);
+            let found = hasty(&config, &rows, size, 300_000, behind);
+            prop_assert_eq!(&found.1, &late, "{}", rules);
+            prop_assert!(found.0 == expected, "{}", rules);
+        }
+    }
+}
+
+/// A hundred times the budget flows, and eight times the budget is open at once.
+#[test]
+fn what_is_open_does_not_have_to_fit() {
+    let count = 200_000i64;
+    let rows: Vec<Row> = (0..count).map(|i| ((i * 7919) % 40_009 / 4, i - i * 31 % 50, i)).collect();
+    let config = r#"(keys: ["user"], time: "ts", gap: "4ms", max_session: "10ms", session: "s", position: "n")"#;
+    let budget = 256 << 10;
+    let (found, late, files) = hasty(config, &rows, 1000, budget, 60);
+    assert!(late.is_empty() && files > 0);
+    let (expected, ..) = hasty(config, &rows, 1000, 1 << 30, 60);
+    assert!(found == expected);
+}

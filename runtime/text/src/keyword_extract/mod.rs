@@ -1,5 +1,8 @@
 //! `KeywordExtract`: what a text is about, in a few of its own words.
 
+mod corpus;
+#[cfg(test)]
+mod corpus_tests;
 mod rake;
 mod sentences;
 mod similar;
@@ -10,6 +13,7 @@ mod tf_idf;
 #[cfg(test)]
 mod tf_idf_tests;
 mod tokens;
+mod vocabulary;
 mod yake;
 
 use arrow::array::{AsArray, Float64Array, Int32Array, ListArray, StringBuilder, StructArray, UInt32Array};
@@ -30,7 +34,7 @@ pub(crate) struct KeywordExtract;
 pub(crate) struct Config {
     /// The column to read: text.
     column: Column,
-    /// How keywords are found: `Yake(n: 2)`, `Rake`, `TfIdf`.
+    /// How keywords are found: `Yake(n: 2)`, `Rake`, `TfIdf`, `Corpus(by: ["id"])`.
     #[serde(default)]
     algorithm: Algorithm,
     /// The most keywords of a text: 1 to 1000.
@@ -85,6 +89,17 @@ enum Algorithm {
         /// The most keywords whose texts are counted: 1000 to 10000000.
         #[serde(default = "hundred_thousand")]
         terms: Spanned<usize>,
+    },
+    /// Words that are frequent in a document and rare in all others of the input; a high score is good.
+    Corpus {
+        /// The columns that tell one document from another: the texts of all rows that agree in them are one.
+        by: Vec<Column>,
+        /// The fewest characters of a keyword: 1 to 100.
+        #[serde(default = "three")]
+        shortest: Spanned<usize>,
+        /// Scores are rounded to so many digits behind the point before they are ranked: 0 to 15; not rounded if left out.
+        #[serde(default)]
+        digits: Option<Spanned<usize>>,
     },
 }
 
@@ -152,6 +167,15 @@ thread. Every run begins with no texts. At most `terms` keywords are counted, an
 quarter is forgotten (lossy counting; Manku and Motwani, *Approximate frequency counts over data streams*, 2002), so that `df` can be too small,
 for no keyword by more than the largest one forgotten; the report counts them as `terms forgotten`. A null is no text.
 
+`Corpus` is TF-IDF over the whole input, not smoothed: `tf · ln(N / df)` for a word that is `tf` times in its document and in `df` of the `N`
+documents that have words. A document is all rows that agree in `by`, a null like any other value. Words are runs of letters and digits in
+lower case, of `shortest` characters or more, without stop words. Once all rows are in, out come the columns of `by`, `keyword`, `score`,
+`rank`, from 1, `tf` and `df`: a row for each of a document's best `top` words, equal scores in the order of the alphabet, documents in no
+particular order. Nothing is estimated, and the order of the rows does not matter. It asks for `output: Rows`. Rows that come are absorbed as
+`counted` or dropped as `null in text`, rows that go are created as `keywords`. Every different word stays in memory, with about 40 bytes
+besides its letters; if they do not fit, the run stops and says so. The texts, as numbers of words, go to disk where the memory budget does
+not suffice. One instance; input that never ends is refused.
+
 Stop words are those of stopwords-iso (MIT licence), of its English ones those of the SMART system: `ar`, `bg`, `cs`, `da`, `de`, `el`, `en`, `es`,
 `fi`, `fr`, `hu`, `it`, `nl`, `no`, `pl`, `pt`, `ro`, `ru`, `sv`, `tr`, `uk`. For another language give `stop_words`.
 
@@ -177,6 +201,10 @@ With `output: List` a null text has a null list, and a text without keywords an 
             }),
             Algorithm::Rake { n, metric } => {
                 Method::Rake(rake::Settings { words: within("n", n, 1..=100, &mut problems), metric: *metric, top })
+            }
+            Algorithm::Corpus { by, shortest, digits } => {
+                let settings = corpus::Settings { by, shortest, digits: digits.as_ref(), column, top };
+                return corpus::build(&config, &settings, &inputs[0], problems);
             }
             Algorithm::TfIdf { n, terms } => Method::TfIdf(tf_idf::Settings {
                 words: within("n", n, 1..=5, &mut problems),

@@ -2,15 +2,17 @@
 //!
 //! ```text
 //! clock     how far event time has come
-//! rows      as on disk: those on disk first, then those in memory, each session in its order
-//! sessions  of those that began where another was cut: before which time no row can join them
+//! far-N     the rows of a run of sessions that are not due soon: a run of which nothing has come back stays as it was put
+//! rows      all others: those of sessions too large for memory, then those in memory, each session in its order
 //! ```
+//!
+//! Rows are put as on disk: with their hash, when they came, and before which time no row can join their session.
 
 use super::Work;
-use crate::group_sort::runs::{HASH, marks, rows_on_disk, store};
-use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
-use arrow::datatypes::{Decimal128Type, Int64Type};
-use selvedge_node::{HASH_COLUMN, Result, Save};
+use crate::group_sort::runs::{rows_on_disk, store};
+use arrow::array::{ArrayRef, AsArray, Int64Array, RecordBatch};
+use arrow::datatypes::Int64Type;
+use selvedge_node::{Result, Save};
 use std::sync::Arc;
 
 const CLOCK: &str = "clock";
@@ -18,61 +20,49 @@ const ROWS: &str = "rows";
 
 impl Work {
     pub(super) fn save_to(&mut self, to: &mut dyn Save) -> Result<()> {
-        let times = |times: Vec<i64>| Arc::new(Int64Array::from(times)) as ArrayRef;
-        to.put(CLOCK, &RecordBatch::try_from_iter([("now", times(vec![self.now]))])?)?;
+        let now = Arc::new(Int64Array::from(vec![self.now])) as ArrayRef;
+        to.put(CLOCK, &RecordBatch::try_from_iter([("now", now)])?)?;
+        for (number, whole, rows) in self.far.rest() {
+            let part = format!("far-{}-{number}", self.task.run);
+            if !whole || !to.keep(&part) {
+                rows?.try_for_each(|batch| to.put(&part, &batch?))?;
+            }
+        }
         for run in self.runs.files() {
             for batch in run.read()? {
                 to.put(ROWS, &batch?)?;
             }
         }
         let size = rows_on_disk(&self.task, self.held.bytes() / self.held.rows.max(1));
-        let mut rows = vec![];
-        for at in self.held.in_order() {
-            rows.clear();
+        let (mut rows, mut owners, mut sessions) = (vec![], vec![], vec![]);
+        let order = self.held.in_order();
+        for (i, &at) in order.iter().enumerate() {
+            let start = rows.len();
             self.held.take(at, &mut rows);
-            let key = self.held.sessions[at as usize].key;
-            for some in rows.chunks(size) {
-                let columns = self.held.gather(&self.plan.schema, some)?;
-                let keys = std::iter::repeat_n(key, some.len());
-                to.put(ROWS, &store(self.runs.schema(), columns, keys, some.iter().map(|(time, _)| *time))?)?;
+            owners.resize(rows.len(), at);
+            sessions.push((at, start));
+            if rows.len() < size && i + 1 < order.len() {
+                continue;
             }
-            self.held.put_back(at, &rows);
+            for (some, owners) in rows.chunks(size).zip(owners.chunks(size)) {
+                let columns = self.held.gather(&self.plan.schema, some)?;
+                let marks: Vec<_> = some.iter().zip(owners).map(|(&row, &at)| self.held.mark(at, row)).collect();
+                to.put(ROWS, &store(self.runs.schema(), columns, &marks)?)?;
+            }
+            while let Some((at, start)) = sessions.pop() {
+                self.held.put_back(at, &rows[start..]);
+                rows.truncate(start);
+            }
+            owners.clear();
         }
-        let open = self.held.open_sessions();
-        let cut: Vec<_> =
-            open.iter().map(|&at| &self.held.sessions[at as usize]).filter(|s| s.floor > i64::MIN).collect();
-        let hashes = Decimal128Array::from_iter_values(cut.iter().map(|s| s.key as i128)).with_data_type(HASH);
-        let columns = [
-            (HASH_COLUMN, Arc::new(hashes) as ArrayRef),
-            ("first", times(cut.iter().map(|s| s.first).collect())),
-            ("floor", times(cut.iter().map(|s| s.floor).collect())),
-        ];
-        to.put("sessions", &RecordBatch::try_from_iter(columns)?)
+        Ok(())
     }
 
     pub(super) fn load_from(&mut self, part: &str, batch: &RecordBatch) -> Result<()> {
-        let times = |c: usize| batch.column(c).as_primitive::<Int64Type>().values();
-        match part {
-            CLOCK => self.now = self.now.max(times(0)[0]),
-            ROWS => {
-                let (hashes, times) = marks(batch);
-                let columns: Vec<usize> = (0..self.plan.schema.fields().len()).collect();
-                let id = self.held.add(&batch.project(&columns)?, times);
-                for (row, (&hash, &time)) in hashes.iter().zip(times).enumerate() {
-                    // None of them was late.
-                    self.held.join(&self.plan.rules, hash as u128, time, id | row as u64, i64::MIN);
-                }
-                self.fit()?;
-            }
-            _ => {
-                let keys = batch.column(0).as_primitive::<Decimal128Type>().values();
-                for ((&key, &first), &floor) in keys.iter().zip(times(1)).zip(times(2)) {
-                    if let Some(at) = self.held.find(key as u128, first) {
-                        self.held.sessions[at as usize].floor = floor;
-                    }
-                }
-            }
+        if part == CLOCK {
+            self.now = self.now.max(batch.column(0).as_primitive::<Int64Type>().value(0));
+            return Ok(());
         }
-        Ok(())
+        self.take_back(batch)
     }
 }
