@@ -157,8 +157,9 @@ pub const HASH_COLUMN: &str = "\0hash";
 
 /// What a node remembers, on its way into a checkpoint: batches in parts, each part under a name of the node's and of one schema.
 pub trait Save {
-    /// Leaves a part as the last checkpoint has it. `false`: it is not there, or not worth keeping; put it again.
-    fn keep(&mut self, part: &str) -> bool;
+    /// Leaves these parts as the last checkpoint has them, all or none. `false`: one is not there, or not worth keeping; put what
+    /// they say again.
+    fn keep(&mut self, parts: &[String]) -> bool;
     /// Appends a batch to a part. The batches of a part come one after another.
     fn put(&mut self, part: &str, batch: &RecordBatch) -> Result<()>;
 }

@@ -33,9 +33,10 @@ impl Saved {
 }
 
 impl Save for Saved {
-    fn keep(&mut self, part: &str) -> bool {
-        let kept = self.last.get(part);
-        kept.is_some_and(|batches| self.parts.insert(part.to_string(), batches.clone()).is_none())
+    fn keep(&mut self, parts: &[String]) -> bool {
+        let kept: Option<Vec<_>> =
+            parts.iter().map(|part| Some((part.clone(), self.last.get(part)?.clone()))).collect();
+        kept.map(|kept| self.parts.extend(kept)).is_some()
     }
 
     fn put(&mut self, part: &str, batch: &RecordBatch) -> Result<()> {

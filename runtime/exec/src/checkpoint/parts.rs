@@ -144,16 +144,16 @@ impl<'a> Saving<'a> {
 }
 
 impl Save for Saving<'_> {
-    fn keep(&mut self, part: &str) -> bool {
-        let Some(old) = self.last.get(part) else { return false };
+    fn keep(&mut self, parts: &[String]) -> bool {
+        let old: Option<Vec<_>> = parts.iter().map(|part| Some((part.clone(), self.last.get(part)?.clone()))).collect();
         // A file of which less than half is used goes: what is left of it is written again. Not worth it where it is small.
-        let used = self.used.get(old.file.as_str()).copied().unwrap_or(0);
-        let size = fs::metadata(self.folder.join(&old.file)).map_or(u64::MAX, |m| m.len());
-        let keep = used >= size / 2 || size <= SMALL;
-        if keep {
-            self.parts.insert(part.to_string(), old.clone());
-        }
-        keep
+        let full = |part: &Part| {
+            let used = self.used.get(part.file.as_str()).copied().unwrap_or(0);
+            let size = fs::metadata(self.folder.join(&part.file)).map_or(u64::MAX, |m| m.len());
+            used >= size / 2 || size <= SMALL
+        };
+        let kept = old.filter(|old| old.iter().all(|(_, part)| full(part)));
+        kept.map(|kept| self.parts.extend(kept)).is_some()
     }
 
     fn put(&mut self, part: &str, batch: &RecordBatch) -> Result<()> {
@@ -260,15 +260,20 @@ mod tests {
         let dir = tempfile::tempdir().unwrap();
         let none = Parts::new();
         let mut first = Saving::new(dir.path(), "one".into(), &none);
-        assert!(!first.keep("a"));
+        assert!(!first.keep(&["a".into()]));
         first.put("a", &batch(0..1000)).unwrap();
         first.put("b", &batch(0..10_000)).unwrap();
         let first = first.finish().unwrap();
         let mut second = Saving::new(dir.path(), "two".into(), &first);
-        assert!(second.keep("a"));
+        assert!(second.keep(&["a".into()]));
         let second = second.finish().unwrap();
         assert_eq!(second["a"], first["a"]);
-        assert!(!Saving::new(dir.path(), "three".into(), &second).keep("a"), "a tenth of its file");
+        let mut third = Saving::new(dir.path(), "three".into(), &second);
+        assert!(!third.keep(&["a".into()]), "a tenth of its file");
+        assert_eq!(third.finish().unwrap(), Parts::new());
+        let mut other = Saving::new(dir.path(), "four".into(), &first);
+        assert!(!other.keep(&["b".into(), "c".into()]), "all or none");
+        assert_eq!(other.finish().unwrap(), Parts::new());
     }
 
     #[test]

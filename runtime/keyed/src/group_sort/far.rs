@@ -18,11 +18,12 @@ use selvedge_state::{KeyRun, SpillReader, SpillWriter};
 const RUN_BYTES: u64 = 512;
 
 struct Run {
-    /// Tells it from all others of the instance.
-    number: u64,
     heads: KeyRun<3>,
     rows: SpillReader,
-    begun: bool,
+    /// All rows arrived before this.
+    until: u64,
+    /// Sessions of which rows have been sent: key, first row and floor.
+    floors: Vec<(u128, i64, i64)>,
     /// For each batch when its first session is due, and the earliest row in it and all after it. The next batch is last.
     batches: Vec<(i64, i64)>,
 }
@@ -49,7 +50,6 @@ impl FarWriter {
 #[derive(Default)]
 pub(crate) struct Far {
     runs: Vec<Run>,
-    made: u64,
 }
 
 impl Far {
@@ -58,11 +58,18 @@ impl Far {
     }
 
     pub(crate) fn bytes(&self) -> u64 {
-        self.runs.iter().map(|run| RUN_BYTES + run.heads.bytes() + run.batches.capacity() as u64 * 40).sum()
+        let lists = |run: &Run| run.batches.capacity() as u64 * 40 + run.floors.capacity() as u64 * 32;
+        self.runs.iter().map(|run| RUN_BYTES + run.heads.bytes() + lists(run)).sum()
     }
 
-    /// Adds a run.
-    pub(crate) fn push(&mut self, writer: FarWriter, heads: KeyRun<3>) -> Result<()> {
+    /// Adds a run, all rows of which arrived before `until`. `floors`: of sessions of which rows have been sent.
+    pub(crate) fn push(
+        &mut self,
+        writer: FarWriter,
+        heads: KeyRun<3>,
+        floors: Vec<(u128, i64, i64)>,
+        until: u64,
+    ) -> Result<()> {
         let mut batches = writer.batches;
         batches.reverse();
         let mut earliest = i64::MAX;
@@ -72,8 +79,7 @@ impl Far {
         }
         // The reader alone: a file at rest would keep the buffers that wrote it.
         let rows = writer.rows.finish()?.read()?;
-        self.runs.push(Run { number: self.made, heads, rows, begun: false, batches });
-        self.made += 1;
+        self.runs.push(Run { heads, rows, until, floors, batches });
         Ok(())
     }
 
@@ -93,7 +99,6 @@ impl Far {
         let Some(at) = self.runs.iter().position(due) else { return Ok(None) };
         let run = &mut self.runs[at];
         run.batches.pop();
-        run.begun = true;
         let batch = run.rows.next().transpose()?;
         if run.batches.is_empty() {
             self.runs.swap_remove(at);
@@ -101,9 +106,13 @@ impl Far {
         Ok(batch)
     }
 
-    /// What of each run has not come back, and whether that is all of it.
-    pub(crate) fn rest(&self) -> impl Iterator<Item = (u64, bool, Result<SpillReader>)> + '_ {
-        self.runs.iter().map(|run| (run.number, !run.begun, run.rows.again()))
+    /// What has not come back of the runs that may have rows that arrived at `since` or after.
+    pub(crate) fn since(&self, since: u64) -> impl Iterator<Item = Result<SpillReader>> + '_ {
+        self.runs.iter().filter(move |run| run.until > since).map(|run| run.rows.again())
+    }
+
+    pub(crate) fn floors(&self) -> impl Iterator<Item = (u128, i64, i64)> + '_ {
+        self.runs.iter().flat_map(|run| run.floors.iter().copied())
     }
 
     /// Hands to `then` the heads of sessions of these keys that are not due at `now`: first and last row, and floor.

@@ -40,6 +40,8 @@ struct Chunk {
     /// When each row arrived. Empty: one after another from `base`.
     arrivals: Vec<u64>,
     base: u64,
+    /// When the newest arrived.
+    newest: u64,
     /// Where each row is now that those that nobody has are gone. Empty: where it was.
     places: Vec<u32>,
     live: u32,
@@ -59,6 +61,19 @@ impl Chunk {
         self.bytes
     }
 
+    /// The rows that somebody has and that arrived at `since` or after, their times and arrivals.
+    fn since(&self, batch: &RecordBatch, since: u64) -> Result<(RecordBatch, Vec<i64>, Vec<u64>)> {
+        let arrival = |row: usize| self.arrivals.get(row).copied().unwrap_or(self.base + row as u64);
+        let rows = (0..self.times.len()).filter(|&row| self.prev[row] != DEAD && arrival(row) >= since);
+        let (mut times, mut arrivals, mut here) = (vec![], vec![], vec![false; self.times.len()]);
+        for row in rows {
+            times.push(self.times[row]);
+            arrivals.push(arrival(row));
+            here[row] = true;
+        }
+        Ok((filter_record_batch(batch, &BooleanArray::from(here))?, times, arrivals))
+    }
+
     /// Lets go of the rows that nobody has.
     fn shrink(&mut self) -> Result<()> {
         let Some(batch) = &self.batch else { return Ok(()) };
@@ -74,6 +89,9 @@ impl Chunk {
         } else {
             // What is gone already points anywhere.
             self.places.iter_mut().for_each(|place| *place = places.get(*place as usize).copied().unwrap_or(0));
+        }
+        if self.arrivals.is_empty() {
+            self.arrivals = (0..live.len() as u64).map(|row| self.base + row).collect();
         }
         fn keep<T: Copy>(list: &mut Vec<T>, live: &[bool]) {
             let kept = list.iter().zip(live).filter(|(_, live)| **live).map(|(item, _)| *item);
@@ -154,9 +172,11 @@ impl Held {
             Some(last) => self.arrived.max(last + 1),
             None => base + times.len() as u64,
         };
+        let newest = arrivals.iter().copied().max().unwrap_or(self.arrived.saturating_sub(1));
         let prev = vec![DEAD; times.len()];
+        let (held, times) = (Some(batch.clone()), times.to_vec());
         let chunk = &mut self.chunks[at as usize];
-        *chunk = Chunk { batch: Some(batch.clone()), times: times.to_vec(), prev, arrivals, base, ..Chunk::default() };
+        *chunk = Chunk { batch: held, times, prev, arrivals, base, newest, ..Chunk::default() };
         self.bytes += chunk.measure();
         u64::from(at) << 32
     }
@@ -456,8 +476,19 @@ impl Held {
         rows[start..].sort_unstable_by(|a, b| a.0.cmp(&b.0).then_with(|| arrival(a.1).cmp(&arrival(b.1))));
     }
 
+    /// The next row to come has this number.
+    pub(crate) fn arrived(&self) -> u64 {
+        self.arrived
+    }
+
+    /// The rows that arrived at `since` or after, with their times and arrivals, in any order.
+    pub(crate) fn since(&self, since: u64) -> impl Iterator<Item = Result<(RecordBatch, Vec<i64>, Vec<u64>)>> + '_ {
+        let chunks = self.chunks.iter().filter(move |chunk| chunk.newest >= since);
+        chunks.filter_map(move |chunk| Some(chunk.since(chunk.batch.as_ref()?, since)))
+    }
+
     /// When a row came, as a number that rises.
-    fn arrival(&self, id: u64) -> u64 {
+    pub(crate) fn arrival(&self, id: u64) -> u64 {
         let chunk = &self.chunks[(id >> 32) as usize];
         let row = id as u32;
         if chunk.arrivals.is_empty() { chunk.base + u64::from(row) } else { chunk.arrivals[chunk.at(row)] }

@@ -66,11 +66,18 @@ pub(crate) fn marks(batch: &RecordBatch) -> Marks<'_> {
     }
 }
 
-/// Runs sorted by key, time and arrival.
+/// Rows sorted by key, time and arrival.
+struct Run {
+    file: SpillFile,
+    /// How often its rows have been merged.
+    merged: u32,
+    /// All of them arrived before this.
+    until: u64,
+}
+
 pub(crate) struct Runs {
     schema: SchemaRef,
-    /// How often its rows have been merged, and the run.
-    runs: Vec<(u32, SpillFile)>,
+    runs: Vec<Run>,
 }
 
 impl Runs {
@@ -84,30 +91,36 @@ impl Runs {
         &self.schema
     }
     pub(crate) fn rows(&self) -> u64 {
-        self.runs.iter().map(|(_, run)| run.rows()).sum()
+        self.runs.iter().map(|run| run.file.rows()).sum()
     }
 
-    /// The oldest rows first.
-    pub(crate) fn files(&self) -> impl Iterator<Item = &SpillFile> {
-        self.runs.iter().map(|(_, run)| run)
+    /// The runs that may have rows that arrived at `since` or after.
+    pub(crate) fn since(&self, since: u64) -> impl Iterator<Item = Result<SpillReader>> + '_ {
+        self.runs.iter().filter(move |run| run.until > since).map(|run| run.file.read())
     }
 
-    /// Adds a run.
-    pub(crate) fn push(&mut self, run: SpillFile, task: &Task) -> Result<()> {
-        self.runs.push((0, run));
+    /// Adds a run, all rows of which arrived before `until`.
+    pub(crate) fn push(&mut self, file: SpillFile, until: u64, task: &Task) -> Result<()> {
+        self.runs.push(Run { file, merged: 0, until });
         while let Some(from) = self.runs.len().checked_sub(FAN) {
-            let level = self.runs[from].0;
-            if self.runs[from..].iter().any(|(l, _)| *l != level) {
+            let Run { merged: level, .. } = self.runs[from];
+            if self.runs[from..].iter().any(|run| run.merged != level) {
                 break;
             }
+            let until = self.runs[from..].iter().map(|run| run.until).max().unwrap_or(0);
             let merged = Merge::new(&self.schema, self.runs.split_off(from), task)?;
             let mut writer = SpillWriter::create(&task.scratch, &self.schema)?;
             for batch in merged {
                 writer.write(&batch?)?;
             }
-            self.runs.push((level + 1, writer.finish()?));
+            self.runs.push(Run { file: writer.finish()?, merged: level + 1, until });
         }
         Ok(())
+    }
+
+    /// All rows arrived before this.
+    pub(crate) fn until(&self) -> u64 {
+        self.runs.iter().map(|run| run.until).max().unwrap_or(0)
     }
 
     /// Everything, in order. No run is left.
@@ -140,11 +153,11 @@ pub(crate) struct Merge {
     heap: BinaryHeap<Reverse<(u128, i64, i64, usize)>>,
     size: usize,
     /// The files, removed after the merge.
-    _files: Vec<(u32, SpillFile)>,
+    _files: Vec<Run>,
 }
 
 impl Merge {
-    fn new(schema: &SchemaRef, files: Vec<(u32, SpillFile)>, task: &Task) -> Result<Merge> {
+    fn new(schema: &SchemaRef, files: Vec<Run>, task: &Task) -> Result<Merge> {
         let mut merge = Merge {
             schema: schema.clone(),
             cursors: vec![],
@@ -153,8 +166,8 @@ impl Merge {
             size: task.batch_rows.max(1),
             _files: vec![],
         };
-        for (_, file) in &files {
-            merge.cursors.push(Cursor { reader: file.read()?, at: 0, row: 0 });
+        for run in &files {
+            merge.cursors.push(Cursor { reader: run.file.read()?, at: 0, row: 0 });
             merge.load(merge.cursors.len() - 1)?;
         }
         if let Some(widest) = merge.pool.iter().map(|b| batch_bytes(b) / b.num_rows().max(1) as u64).max() {

@@ -301,12 +301,30 @@ fn every_problem_is_named_at_once() {
     assert!(case(r#"(keys: [], time: "ts", gap: "1m")"#).contains("at least one key column"));
 }
 
-/// A stream with watermarks that come too early for some rows: its sessions, and the rows that were late.
-fn hasty(config: &str, rows: &[Row], size: usize, memory: u64, behind: i64) -> (Sessions, Vec<i64>, u64) {
+/// A stream with watermarks that come too early for some rows: its sessions, and the rows that were late. `stops`: after each
+/// batch the node is saved, and after so many batches another one goes on.
+fn hasty(
+    config: &str,
+    rows: &[Row],
+    size: usize,
+    memory: u64,
+    behind: i64,
+    stops: Option<usize>,
+) -> (Sessions, Vec<i64>, u64) {
     let (mut work, task, scratch) = work(config, memory, true);
+    let make = make(config, true);
+    let mut saved = Saved::default();
     let mut out = Recorder::default();
     let (mut newest, mut spilled) = (i64::MIN, 0);
-    for some in rows.chunks(size) {
+    for (i, some) in rows.chunks(size).enumerate() {
+        if let Some(stops) = stops {
+            saved = saved.next(&mut *work).unwrap();
+            if i % stops == stops - 1 {
+                drop(work);
+                work = make(&task).unwrap();
+                saved.load(&mut *work).unwrap();
+            }
+        }
         work.process(0, batch(some), &mut out).unwrap();
         newest = some.iter().map(|r| r.1).fold(newest, i64::max);
         work.watermark(newest - behind, &mut out).unwrap();
@@ -338,10 +356,12 @@ proptest! {
         let fields = r#"keys: ["user"], time: "ts", session: "s", position: "n""#;
         for rules in [r#"gap: "700us""#, r#"gap: "300us", max_session: "900us""#, r#"gap: "400us", max_session: "60us""#] {
             let config = format!("({fields}, {rules})");
-            let (expected, late, _) = hasty(&config, &rows, size, 64 << 20, behind);
-            let found = hasty(&config, &rows, size, 300_000, behind);
-            prop_assert_eq!(&found.1, &late, "{}", rules);
-            prop_assert!(found.0 == expected, "{}", rules);
+            let (expected, late, _) = hasty(&config, &rows, size, 64 << 20, behind, None);
+            for (memory, stops) in [(300_000, None), (64 << 20, Some(5)), (300_000, Some(3))] {
+                let found = hasty(&config, &rows, size, memory, behind, stops);
+                prop_assert_eq!(&found.1, &late, "{}, {} bytes, stops {:?}", rules, memory, stops);
+                prop_assert!(found.0 == expected, "{}, {} bytes, stops {:?}", rules, memory, stops);
+            }
         }
     }
 }
@@ -353,8 +373,30 @@ fn what_is_open_does_not_have_to_fit() {
     let rows: Vec<Row> = (0..count).map(|i| ((i * 7919) % 40_009 / 4, i - i * 31 % 50, i)).collect();
     let config = r#"(keys: ["user"], time: "ts", gap: "4ms", max_session: "10ms", session: "s", position: "n")"#;
     let budget = 256 << 10;
-    let (found, late, files) = hasty(config, &rows, 1000, budget, 60);
+    let (found, late, files) = hasty(config, &rows, 1000, budget, 60, None);
     assert!(late.is_empty() && files > 0);
-    let (expected, ..) = hasty(config, &rows, 1000, 1 << 30, 60);
+    let (expected, ..) = hasty(config, &rows, 1000, 1 << 30, 60, None);
     assert!(found == expected);
+}
+
+/// What is open is saved once: a checkpoint writes what has come and gone since the one before.
+#[test]
+fn a_checkpoint_costs_what_has_changed() {
+    let (mut work, ..) = work(r#"(keys: ["user"], time: "ts", gap: "1s")"#, 64 << 20, true);
+    let mut out = Recorder::default();
+    let (mut saved, mut written, mut largest) = (Saved::default(), 0, 0);
+    for step in 0..200i64 {
+        // A hundred rows, of which each closes its session 20 steps later.
+        let rows: Vec<Row> = (0..100).map(|i| (step * 100 + i, step * 100_000 + i, i)).collect();
+        work.process(0, batch(&rows), &mut out).unwrap();
+        work.watermark(step * 100_000 - 1_000_000, &mut out).unwrap();
+        let before = saved.parts.clone();
+        saved = saved.next(&mut *work).unwrap();
+        let new = saved.parts.iter().filter(|(part, batches)| before.get(*part) != Some(batches));
+        written += new.flat_map(|(_, batches)| batches).map(RecordBatch::num_rows).sum::<usize>();
+        largest = largest.max(saved.parts.len());
+    }
+    // 20,000 rows came, of which 2,000 were open at any time: each was written, its leaving was, and a few more than once.
+    assert!((20_000..80_000).contains(&written), "{written} rows written");
+    assert!(largest <= 2 * 2 * 32 + 3, "{largest} parts");
 }

@@ -13,10 +13,11 @@ mod saved;
 use super::Clock;
 use super::far::{Far, FarWriter};
 use super::held::{Held, Session};
-use super::runs::{Mark, Runs, marks, rows_on_disk, store, stored};
+use super::runs::{Mark, Marks, Runs, marks, rows_on_disk, store, stored};
 use super::session::{Cut, Rules};
 use arrow::array::{ArrayRef, BooleanArray, Int64Array, StringArray, UInt32Array};
 use arrow::compute::{filter_record_batch, take_record_batch};
+use saved::Log;
 use selvedge_node::Reservation;
 use selvedge_node::prelude::*;
 use selvedge_state::{KeyRun, RowHasher, SpillWriter, run_order};
@@ -43,6 +44,7 @@ pub(crate) struct Work {
     held: Held,
     far: Far,
     runs: Runs,
+    log: Log,
     /// Watermarks come: sessions leave while rows come.
     flows: bool,
     reservation: Reservation,
@@ -101,6 +103,7 @@ impl Work {
         Work {
             runs: Runs::new(stored(&plan.schema)),
             far: Far::default(),
+            log: Log::default(),
             flows: plan.unbounded,
             plan,
             task: task.clone(),
@@ -142,7 +145,7 @@ impl Work {
     }
 
     fn bytes(&self) -> u64 {
-        self.held.bytes() + self.far.bytes()
+        self.held.bytes() + self.far.bytes() + self.log.bytes()
     }
 
     /// Keeps to the budget: rows go to disk if need be, first those that are needed last.
@@ -211,7 +214,7 @@ impl Work {
         let mut writer = SpillWriter::create(&self.task.scratch, self.runs.schema())?;
         self.hand(order, |batch, _| writer.write(&batch))?;
         let run = writer.finish()?;
-        if run.rows() == 0 { Ok(()) } else { self.runs.push(run, &self.task) }
+        if run.rows() == 0 { Ok(()) } else { self.runs.push(run, self.held.arrived(), &self.task) }
     }
 
     /// Writes sessions to disk until they are due, but for so many rows of those that are due first. Those that are too large
@@ -267,14 +270,18 @@ impl Work {
         let mut heads: Vec<u32> = far.iter().copied().filter(|&at| session(at).rows > 0).collect();
         heads.sort_unstable_by_key(|&at| run_order(session(at).key));
         let mut writer = KeyRun::create(&self.task.scratch, heads.len())?;
+        let mut floors = vec![];
         for &at in &heads {
             let Session { key, first, last, floor, .. } = *session(at);
+            if floor > i64::MIN {
+                floors.push((key, first, floor));
+            }
             writer.push(key, [first, last, floor])?;
         }
         if !heads.is_empty() {
             let mut rows = FarWriter::create(self.runs.schema(), &self.task)?;
             self.hand(far, |batch, due| rows.write(&batch, due))?;
-            self.far.push(rows, writer.finish()?)?;
+            self.far.push(rows, writer.finish()?, floors, self.held.arrived())?;
         }
         far.iter().for_each(|&at| self.held.close(at));
         Ok(())
@@ -331,6 +338,7 @@ impl Work {
             floor = cut.first.saturating_add(rules.max);
             self.cut = cut;
             self.tags.push(&self.cut);
+            self.log.left(key, self.held.arrival(self.ready[row].1));
         }
         self.held.close(at);
         self.flush_full(out)
@@ -378,7 +386,7 @@ impl Work {
         let rules = self.plan.rules;
         let mut rest = SpillWriter::create(&self.task.scratch, self.runs.schema())?;
         let mut left = 0;
-        let (mut cut, mut session) = (Cut::default(), None);
+        let (mut cut, mut session, until) = (Cut::default(), None, self.runs.until());
         let mut starts: Vec<Option<i64>> = vec![None; if all { 0 } else { self.held.sessions.len() }];
         self.held.sessions.iter_mut().for_each(|s| s.disk = 0);
         for batch in self.runs.drain(&self.task)? {
@@ -386,9 +394,9 @@ impl Work {
                 return Err(Error::stopped());
             }
             let batch = batch?;
-            let (hashes, times) = (marks(&batch).hashes, marks(&batch).times);
+            let Marks { hashes, times, arrivals, .. } = marks(&batch);
             let (mut leaves, mut tags) = (Vec::with_capacity(times.len()), Tags::default());
-            for (&hash, &time) in hashes.iter().zip(times) {
+            for ((&hash, &time), &arrival) in hashes.iter().zip(times).zip(arrivals) {
                 let key = hash as u128;
                 cut.take(&rules, key, time);
                 let over = all || {
@@ -412,6 +420,7 @@ impl Work {
                 leaves.push(over);
                 if over {
                     tags.push(&cut);
+                    self.log.left(key, arrival as u64);
                 }
             }
             let leaves = BooleanArray::from(leaves);
@@ -438,7 +447,7 @@ impl Work {
             }
         }
         (self.due_on_disk, self.swept) = (0, self.now);
-        if left == 0 { Ok(()) } else { self.runs.push(rest.finish()?, &self.task) }
+        if left == 0 { Ok(()) } else { self.runs.push(rest.finish()?, until, &self.task) }
     }
 }
 

@@ -81,7 +81,8 @@ impl Recent {
         self.log.lists.retain(|(_, latest)| *latest >= horizon);
         // All of them, and then the new one on top; or everything again.
         let fresh = self.log.fresh.take().filter(|_| self.log.lists.len() < LISTS);
-        let fresh = fresh.filter(|_| self.log.lists.iter().all(|(part, _)| to.keep(part)));
+        let lists: Vec<String> = self.log.lists.iter().map(|(part, _)| part.clone()).collect();
+        let fresh = fresh.filter(|_| to.keep(&lists));
         self.log.count += 1;
         let part = format!("keys-{:012}", self.log.count);
         let mut list = List { to, part: part.clone(), hashes: vec![], values: vec![], latest: i64::MIN };
