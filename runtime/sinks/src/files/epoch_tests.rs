@@ -170,3 +170,40 @@ fn hints_reach_the_engine() {
         }
     }
 }
+
+#[test]
+fn what_a_commit_writes_does_not_grow_with_the_data_set() {
+    let dir = tempfile::tempdir().unwrap();
+    let out = dir.path().join("out");
+    let manifest = || std::fs::metadata(out.join(publish::MANIFEST)).unwrap().len();
+    let chapters = || super::tests::tree(&out).into_iter().filter(|n| n.starts_with("_selvedge-")).count();
+    let stream = sink(r#"(path: "out", format: Csv, mode: Append)"#, dir.path(), "a\nx");
+    let mut writer = stream.open(&task("r", 0)).unwrap();
+    let mut at_most = 0;
+    for epoch in 1..=100u64 {
+        write(&mut writer, &format!("a\n{epoch}"));
+        let pending = flush(&mut writer, epoch);
+        for _ in 0..2 {
+            stream.commit(&Commit { run: "r".into(), epoch }, &pending).unwrap();
+        }
+        at_most = manifest().max(at_most);
+        assert_eq!(chapters() as u64, epoch / 9, "eight in the manifest, the ninth turns the page");
+    }
+    drop(writer);
+    assert_eq!(data(&out).len(), 100);
+    // Of each commit its name is remembered, in some 80 bytes, of the files eight at most and the names of eleven chapters.
+    assert!(at_most < 100 * 100 + 4_000, "{at_most} bytes");
+    // Who replaces the data set knows all of its files, and takes away what lists them.
+    let whole = sink(r#"(path: "out", format: Csv)"#, dir.path(), "a\nx");
+    std::fs::write(out.join("foreign.csv"), "").unwrap();
+    let replace = || {
+        let mut writer = whole.open(&task("s", 0))?;
+        write(&mut writer, "a\n1");
+        let pending = flush(&mut writer, 1);
+        whole.commit(&Commit { run: "s".into(), epoch: 1 }, &pending)
+    };
+    assert!(replace().unwrap_err().message.contains("foreign.csv"));
+    std::fs::remove_file(out.join("foreign.csv")).unwrap();
+    replace().unwrap();
+    assert_eq!((data(&out), chapters()), (vec!["part-0-0.csv".to_string()], 0));
+}

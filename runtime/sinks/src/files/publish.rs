@@ -12,6 +12,9 @@
 //! ```
 //!
 //! Only files that a manifest names are ever removed or written over.
+//!
+//! A stream adds files for years and writes its manifest with each epoch: what the manifest says of older files goes into
+//! chapters beside it, `_selvedge-RUN-NODE-EPOCH.json`, which are written once, before the manifest names them.
 
 use super::scatter::escape;
 use super::staging::{lock, sync, sync_all};
@@ -26,6 +29,11 @@ use std::path::{Path, PathBuf};
 pub const MANIFEST: &str = "_selvedge.json";
 /// Commits remembered, so that a late repeat is known for what it is.
 const COMMITS: usize = 256;
+
+/// Files that the manifest itself names, at most; few in tests, so that there are chapters.
+const CHAPTER: usize = if cfg!(test) { 8 } else { 1024 };
+/// What is written: 2 where there are chapters, of which older programs know nothing.
+const VERSIONS: std::ops::RangeInclusive<u32> = 1..=2;
 
 /// What `Writer::flush` hands over.
 #[derive(Debug, Serialize, Deserialize)]
@@ -100,7 +108,11 @@ struct Move {
 #[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
 pub struct Manifest {
     version: u32,
+    /// The newest files.
     files: Vec<Entry>,
+    /// Chapters, which list all others.
+    #[serde(default, skip_serializing_if = "Vec::is_empty")]
+    chapters: Vec<String>,
     #[serde(default, skip_serializing_if = "Vec::is_empty")]
     stale: Vec<String>,
     #[serde(default, skip_serializing_if = "Option::is_none")]
@@ -120,25 +132,42 @@ impl Manifest {
             Error::world(format!("{} is not a manifest of Selvedge: {e}", path.display()))
                 .help("it says which files may be replaced; if none may, move it away")
         })?;
-        if manifest.version > 1 {
+        if manifest.version > *VERSIONS.end() {
             return Err(Error::world(format!("{} was written by a newer Selvedge", path.display())));
         }
         Ok(Some(manifest))
     }
 
-    /// Written beside and renamed: there is always a whole one.
     fn write(&mut self, target: &Path) -> Result<()> {
-        self.version = 1;
-        let new = target.join(format!("{MANIFEST}.new"));
-        let text = serde_json::to_vec_pretty(self).map_err(|e| Error::bug(format!("writing the manifest: {e}")))?;
-        let written = File::create(&new).and_then(|mut f| {
-            f.write_all(&text)?;
-            f.sync_all()
-        });
-        written
-            .and_then(|()| fs::rename(&new, target.join(MANIFEST)))
-            .map_err(|e| Error::io("writing", new.display(), &e))?;
-        sync(target)
+        self.version = if self.chapters.is_empty() { *VERSIONS.start() } else { *VERSIONS.end() };
+        write(target, MANIFEST, self)
+    }
+
+    /// Moves what is said of the files into a chapter, if that is much.
+    fn turn(&mut self, target: &Path, commit: &Id) -> Result<()> {
+        if self.files.len() <= CHAPTER {
+            return Ok(());
+        }
+        let name = format!("_selvedge-{}-{}-{}.json", escape(&commit.run), escape(&commit.node), commit.epoch);
+        write(target, &name, &self.files)?;
+        self.files.clear();
+        self.chapters.push(name);
+        Ok(())
+    }
+
+    /// The names of all files, those in chapters among them.
+    fn names(&self, target: &Path) -> Result<BTreeSet<String>> {
+        let mut names: BTreeSet<String> = self.files.iter().map(|f| f.name.clone()).collect();
+        for chapter in &self.chapters {
+            let path = target.join(chapter);
+            let text = fs::read(&path).map_err(|e| Error::io("reading", path.display(), &e))?;
+            let files: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| {
+                Error::world(format!("{} is not a chapter of a manifest: {e}", path.display()))
+                    .help("restore it, or move the data set away")
+            })?;
+            names.extend(files.into_iter().map(|f| f.name));
+        }
+        Ok(names)
     }
 
     /// Whether a commit that was begun still needs this staging folder.
@@ -148,14 +177,9 @@ impl Manifest {
 
     /// Refuses a folder with files that are not ours: replacing would mix them with the new ones or lose them.
     pub fn refuse_foreign(&self, target: &Path) -> Result<()> {
-        let incoming = self.incoming.iter().flat_map(|i| &i.moves).map(|m| m.to.name.as_str());
-        let ours: BTreeSet<&str> = self
-            .files
-            .iter()
-            .map(|f| f.name.as_str())
-            .chain(self.stale.iter().map(String::as_str))
-            .chain(incoming)
-            .collect();
+        let mut ours = self.names(target)?;
+        ours.extend(self.stale.iter().cloned());
+        ours.extend(self.incoming.iter().flat_map(|i| &i.moves).map(|m| m.to.name.clone()));
         let mut foreign = vec![];
         find_foreign(target, "", &ours, &mut foreign)?;
         let Some(first) = foreign.first() else { return Ok(()) };
@@ -165,8 +189,20 @@ impl Manifest {
     }
 }
 
+/// Written beside and renamed: there is always a whole one.
+fn write(target: &Path, name: &str, what: &impl Serialize) -> Result<()> {
+    let new = target.join(format!("{name}.new"));
+    let text = serde_json::to_vec_pretty(what).map_err(|e| Error::bug(format!("writing the manifest: {e}")))?;
+    let written = File::create(&new).and_then(|mut f| {
+        f.write_all(&text)?;
+        f.sync_all()
+    });
+    written.and_then(|()| fs::rename(&new, target.join(name))).map_err(|e| Error::io("writing", new.display(), &e))?;
+    sync(target)
+}
+
 /// Visible files below `folder` that are not ours, two at most.
-fn find_foreign(target: &Path, within: &str, ours: &BTreeSet<&str>, found: &mut Vec<String>) -> Result<()> {
+fn find_foreign(target: &Path, within: &str, ours: &BTreeSet<String>, found: &mut Vec<String>) -> Result<()> {
     let folder = target.join(within);
     let failed = |e: &std::io::Error| Error::io("listing", folder.display(), e);
     for entry in fs::read_dir(&folder).map_err(|e| failed(&e))? {
@@ -237,7 +273,8 @@ fn decide(target: &Path, manifest: &Manifest, replace: bool, commit: Id, flushed
         manifest.refuse_foreign(target)?;
     }
     let all = || flushed.iter().flat_map(|f| f.files.iter().map(move |file| (f, file)));
-    let none = all().all(|(_, file)| file.spare) && (replace || manifest.files.is_empty());
+    let none =
+        all().all(|(_, file)| file.spare) && (replace || manifest.files.is_empty() && manifest.chapters.is_empty());
     let mut spares = usize::from(none);
     let mut moves = vec![];
     for (from, file) in all() {
@@ -281,10 +318,13 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
         let new: Vec<Entry> = incoming.moves.into_iter().map(|m| m.to).collect();
         if incoming.replace {
             let names: BTreeSet<&str> = new.iter().map(|e| e.name.as_str()).collect();
-            let old = std::mem::take(&mut manifest.files).into_iter().map(|f| f.name);
-            manifest.stale.extend(old.filter(|name| !names.contains(name.as_str())));
+            let old = manifest.names(target)?;
+            manifest.stale.extend(old.into_iter().filter(|name| !names.contains(name.as_str())));
+            manifest.stale.append(&mut manifest.chapters);
+            manifest.files.clear();
         }
         manifest.files.extend(new);
+        manifest.turn(target, &incoming.commit)?;
         manifest.commits.push(incoming.commit);
         forget_commits(&mut manifest.commits);
         manifest.write(target)?;

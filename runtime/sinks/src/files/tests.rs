@@ -11,7 +11,7 @@ use std::io::Read;
 use std::path::Path;
 
 /// Names of all files below a folder, sorted, folders left out.
-fn tree(folder: &Path) -> Vec<String> {
+pub(crate) fn tree(folder: &Path) -> Vec<String> {
     fn walk(root: &Path, at: &Path, names: &mut Vec<String>) {
         for entry in fs::read_dir(at).unwrap().map(|e| e.unwrap()) {
             if entry.file_type().unwrap().is_dir() {
@@ -31,7 +31,7 @@ fn tree(folder: &Path) -> Vec<String> {
 
 /// As [`tree`], without the manifest.
 pub(crate) fn data(folder: &Path) -> Vec<String> {
-    tree(folder).into_iter().filter(|n| n != MANIFEST).collect()
+    tree(folder).into_iter().filter(|n| !n.starts_with("_selvedge")).collect()
 }
 
 fn parquet(file: &Path) -> Vec<RecordBatch> {
