@@ -70,7 +70,7 @@ impl Reservation {
         true
     }
 
-    /// As [`try_resize`](Reservation::try_resize), but beyond a fair share too where the budget has room: for what cannot be spilled.
+    /// As [`try_resize`](Reservation::try_resize), but beyond a fair share too where the budget has room.
     #[must_use]
     pub fn try_take(&mut self, bytes: u64) -> bool {
         let budget = &self.memory.0;
@@ -79,6 +79,17 @@ impl Reservation {
         }
         self.resize(bytes);
         true
+    }
+
+    /// As [`try_take`](Reservation::try_take), and within a fair share whoever has taken it: they spill as soon as they want more.
+    /// For what cannot be spilled, where `false` ends the run.
+    #[must_use]
+    pub fn try_hold(&mut self, bytes: u64) -> bool {
+        if bytes <= self.share() {
+            self.resize(bytes);
+            return true;
+        }
+        self.try_take(bytes)
     }
 
     /// Sets the size whatever the budget says: for what must be held to go on at all (a batch at work, a spill buffer).
@@ -125,12 +136,15 @@ mod tests {
         assert!(a.try_resize(80), "alone, it may take most of the budget");
         let mut b = memory.reserve();
         assert!(!b.try_resize(30), "the budget is full");
+        assert!(b.try_hold(30), "within its half, although the other has taken more");
+        assert!(!b.try_hold(51) && !a.try_resize(81), "beyond, there has to be room");
+        b.resize(0);
         assert!(b.try_resize(20));
         assert!(!a.try_resize(81), "beyond its half");
         assert!(a.try_resize(50));
         drop(b);
         assert_eq!(memory.used(), 50);
         assert!(a.try_resize(100));
-        assert_eq!(memory.peak(), 100);
+        assert_eq!(memory.peak(), 110);
     }
 }

@@ -180,7 +180,7 @@ impl Recent {
         let bytes = self.sent.bytes() + self.runs_bytes() + self.log.bytes();
         if bytes <= least {
             self.reservation.resize(bytes);
-        } else if !self.reservation.try_take(bytes) {
+        } else if !self.reservation.try_hold(bytes) {
             let keys = self.sent.len() + self.runs.iter().map(|run| run.keys.len()).sum::<usize>();
             return Err(Error::world(format!("{keys} keys to remember take more than is left of the memory budget"))
                 .help("raise --memory, or remember keys for less time with a smaller `for` or `rows` in `within`"));

@@ -172,7 +172,7 @@ impl Work {
         let left = self.bytes();
         if left <= LEAST {
             self.reservation.resize(left);
-        } else if !self.reservation.try_take(left) {
+        } else if !self.reservation.try_hold(left) {
             return Err(Error::world(format!(
                 "what is known of open sessions takes {left} bytes, more than is left of the memory budget: {} open sessions take that here, others are on disk",
                 self.held.open_sessions().len()

@@ -140,7 +140,7 @@ impl Work {
         if let Some(texts) = &mut self.texts {
             texts.spill_all()?;
         }
-        if self.known.try_take(needed) {
+        if self.known.try_hold(needed) {
             return Ok(());
         }
         let words = self.vocabulary.len();
