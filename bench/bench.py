@@ -4,7 +4,7 @@
     bench/bench.py                      all workloads at full size beside Polars, DuckDB, DataFusion, PySpark
     bench/bench.py --runs 3 clickstream chat     these workloads only
     bench/bench.py --rows 100000 chat   a small size: do the outputs agree? Wall time is mostly start-up there
-    bench/bench.py --linear             inventory at 1, 10 and 40 million rows: is the cost linear, does the memory stay?
+    bench/bench.py --linear             inventory, clickstream and chat, small to large: is the cost linear, does the memory stay?
     bench/bench.py --peers none --runs 3 pos     ours alone (twice: the A/A control)
 
 Needs the folder of the peers (generator, a script for each peer, comparator), $PEERS or ../shared/bench beside the
@@ -26,6 +26,11 @@ WORKLOADS = ["inventory", "pos", "customer", "clickstream", "chat", "chat_yake"]
 # Not at full size, as its peers take minutes then: what the generator calls its input, and how many rows.
 SAMPLES = {"chat_yake": ("chat", 40_000)}
 # Peers of their own, in the place of those of --peers.
+LINEAR = {
+    "inventory": (1_000_000, 10_000_000, 40_000_000),
+    "clickstream": (1_050_000, 4_200_000, 8_400_000),
+    "chat": (1_125_000, 4_500_000, 9_000_000),
+}
 SPECIAL = {"chat_yake": ["yake", "yakerust"]}
 # Rows of one key stand together, ascending by the others: part of what the workload asks for.
 ORDER = {"clickstream": "user_id,event_ts,event_id"}
@@ -123,10 +128,12 @@ def main():
         run(["bash", PEERS / "setup.sh"], env={**os.environ, "PEER_HOME": str(HOME)})
     selvedge = binary()
     if a.linear:
-        print("| rows | wall s | CPU s | peak MiB | µs CPU a row |\n|---|---|---|---|---|")
-        for rows in (1_000_000, 10_000_000, 40_000_000):
-            r = contest("inventory", OURS[:1], data("inventory", rows), a.runs, selvedge, a.memory)[OURS[0]]
-            print(f"| {rows:,} | {r['wall']:.2f} | {r['cpu']:.2f} | {r['mib']:.0f} | {1e6 * r['cpu'] / rows:.3f} |", flush=True)
+        print("| workload | rows | wall s | CPU s | peak MiB | µs CPU a row |\n|---|---|---|---|---|---|")
+        for workload in a.workloads or LINEAR:
+            for rows in LINEAR[workload]:
+                r = contest(workload, OURS[:1], data(workload, rows), a.runs, selvedge, a.memory)[OURS[0]]
+                told = f"{r['wall']:.2f} | {r['cpu']:.2f} | {r['mib']:.0f} | {1e6 * r['cpu'] / rows:.3f}"
+                print(f"| {workload} | {rows:,} | {told} |", flush=True)
         return
     named = [p for p in a.peers.split(",") if p != "none"]
     workloads = a.workloads or WORKLOADS

@@ -382,3 +382,68 @@ fn another_program_that_reads_the_folder_meanwhile_never_sees_half_a_file() {
     assert!(status.success(), "{status}");
     ended(running);
 }
+
+const JOINED: &str = r#"Graph(name: "joined", nodes: {
+    "clicks": Stream(path: "clicks/*.ndjson", schema: {"user": Utf8, "ts": Timestamp, "n": Int64}, event_time: (column: "ts", lateness: "1s")),
+    "orders": Stream(path: "orders/*.ndjson", schema: {"user": Utf8, "ts": Timestamp, "n": Int64}, event_time: (column: "ts", lateness: "1s")),
+    "people": Files(path: "people.csv", format: Csv()),
+    "near": Join(input: {"left": "orders", "right": "clicks"}, on: ["user"], how: Left, within: (time: "ts", before: "10s"), suffix: "_click"),
+    "named": Join(input: {"left": "near", "right": "people"}, on: ["user"]),
+    "out": Files(input: "named", path: "out", format: Ndjson(), mode: Append, roll: (interval: "200ms")),
+    "bad": Files(input: ["clicks.errors", "orders.errors", "near.errors"], path: "bad", format: Ndjson(), mode: Append),
+})"#;
+
+/// Orders meet the clicks of the ten seconds before them, and a table. Killed and stopped on the way, with other numbers of threads.
+#[test]
+fn two_streams_and_a_table_are_joined_across_kills() {
+    let place = Place::with(JOINED);
+    std::fs::write(place.path("people.csv"), "user,name\nu0,Ann\nu1,Bob\nu2,Cid\n").unwrap();
+    for folder in ["clicks", "orders"] {
+        std::fs::create_dir_all(place.path(folder)).unwrap();
+    }
+    // A second each; users in turn, of whom the last has no name. A click in the seconds that 4 divides.
+    let line = |n: usize| {
+        format!(
+            "{{\"user\":\"u{}\",\"ts\":\"2026-01-01T{:02}:{:02}:{:02}Z\",\"n\":{n}}}\n",
+            n % 4,
+            n / 3600,
+            n / 60 % 60,
+            n % 60
+        )
+    };
+    let put = |from: usize, to: usize| {
+        append(&place, "orders/a.ndjson", &(from..to).map(line).collect::<String>());
+        append(&place, "clicks/a.ndjson", &(from..to).filter(|n| n % 3 > 0).map(line).collect::<String>());
+    };
+    let expected: Vec<(u64, Option<u64>)> = (0..3000u64)
+        .filter(|n| n % 4 < 3)
+        .flat_map(|n| {
+            let clicks: Vec<_> = (n.saturating_sub(10)..=n).filter(|c| c % 4 == n % 4 && c % 3 > 0).collect();
+            let none = clicks.is_empty().then_some((n, None));
+            clicks.into_iter().map(move |c| (n, Some(c))).chain(none).collect::<Vec<_>>()
+        })
+        .collect();
+    let found = || {
+        let rows = place.published("out").into_iter().map(|line| serde_json::from_str::<Value>(&line).unwrap());
+        let mut rows: Vec<_> = rows.map(|row| (row["n"].as_u64().unwrap(), row["n_click"].as_u64())).collect();
+        rows.sort_unstable();
+        rows
+    };
+    put(0, 500);
+    for (round, threads) in ["1", "4", "2", "4", "2"].into_iter().enumerate() {
+        let running = place.start(&["run", "graph.ron", "--quiet", "--threads", threads]);
+        let before = place.published("out").len();
+        put(500 + 500 * round, 1000 + 500 * round);
+        place.until("rows of this round", || place.published("out").len() > before + 100);
+        if round % 2 == 0 {
+            running.signal(libc::SIGKILL);
+            assert_eq!(running.wait().code, None);
+        } else {
+            ended(running);
+        }
+        let rows = found();
+        assert!(rows.windows(2).all(|w| w[0] < w[1]), "a row comes twice in round {round}");
+    }
+    place.selvedge(&["run", "graph.ron", "--once"]).code(0);
+    assert_eq!(found(), expected);
+}

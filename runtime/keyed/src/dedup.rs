@@ -49,7 +49,9 @@ impl Within {
         match (&self.time, &self.length, &self.rows) {
             (Some(time), Some(length), None) => {
                 let time = time_column(schema, time)?;
-                Ok(recent::Within::Time(Clock::of(time, schema.field(time).data_type()), length.value.0))
+                let clock = Clock::of(time, schema.field(time).data_type());
+                let length = clock.ticks(length.value.0);
+                Ok(recent::Within::Time(clock, length))
             }
             (None, None, Some(rows)) => match i64::try_from(rows.value) {
                 Ok(rows) if rows > 0 => Ok(recent::Within::Rows(rows)),

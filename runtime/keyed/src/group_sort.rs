@@ -138,6 +138,12 @@ impl Clock {
         let fine = matches!(ty, DataType::Timestamp(TimeUnit::Nanosecond, _));
         Clock { column, scale: if fine { 1000 } else { 1 } }
     }
+    /// Clocks of several columns that tell time in the same ticks.
+    pub(crate) fn alike<const N: usize>(columns: [(usize, &DataType); N]) -> [Clock; N] {
+        let clocks = columns.map(|(column, ty)| Clock::of(column, ty));
+        let scale = clocks.iter().map(|c| c.scale).max().unwrap_or(1);
+        clocks.map(|clock| Clock { scale, ..clock })
+    }
     pub(crate) fn ticks(&self, micros: i64) -> i64 {
         micros.saturating_mul(self.scale)
     }
@@ -149,6 +155,24 @@ impl Clock {
         let unit = if self.scale == 1 { TimeUnit::Microsecond } else { TimeUnit::Nanosecond };
         let times = arrow::compute::cast(batch.column(self.column), &DataType::Timestamp(unit, None))?;
         Ok(arrow::array::AsArray::as_primitive(&arrow::compute::cast(&times, &DataType::Int64)?).clone())
+    }
+    /// The rows that have a time, and their times; the others are rejected as `null_time`.
+    pub(crate) fn timed(
+        &self,
+        batch: RecordBatch,
+        out: &mut dyn Out,
+    ) -> Result<(RecordBatch, arrow::array::Int64Array)> {
+        let times = self.read(&batch)?;
+        if times.null_count() == 0 {
+            return Ok((batch, times));
+        }
+        let bad: Vec<usize> = (0..batch.num_rows()).filter(|&row| times.is_null(row)).collect();
+        let story = |_| "expected a time, found null or one too far from 1970 to be told in 64 bits".to_string();
+        out.reject_rows("null_time", &batch, &bad, &story)?;
+        let good = arrow::compute::is_not_null(&times)?;
+        let batch = arrow::compute::filter_record_batch(&batch, &good)?;
+        let times = arrow::array::AsArray::as_primitive(&arrow::compute::filter(&times, &good)?).clone();
+        Ok((batch, times))
     }
 }
 

@@ -3,10 +3,11 @@
 mod probe;
 mod shape;
 mod table;
+mod within;
 
 use probe::{Counts, Probe};
-use selvedge_node::Reservation;
 use selvedge_node::prelude::*;
+use selvedge_node::{EventTime, Reservation};
 use selvedge_state::{Partition, Partitions, RowHasher};
 use serde::Deserializer;
 use serde::de::{SeqAccess, Visitor};
@@ -18,6 +19,9 @@ pub(crate) struct Join;
 /// Input ports.
 const LEFT: usize = 0;
 const RIGHT: usize = 1;
+/// A part of its state.
+const TABLE: &str = "table";
+
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Config {
@@ -29,6 +33,10 @@ pub(crate) struct Config {
     /// Put behind the name of a column of the right input that the left one has too.
     #[serde(default = "suffix")]
     suffix: String,
+    /// Only rows that are near each other match: `(time: "ts", for: "10m")` in event time, or `(rows: 1000000)`. Then neither input
+    /// has to end.
+    #[serde(default)]
+    within: Option<Spanned<within::Config>>,
 }
 
 fn suffix() -> String {
@@ -133,7 +141,19 @@ part by part when both have ended (Grace hash join). A key with more right rows 
 
 **In a stream** `left` may have no end, if `right` has one and its rows fit the node's share of the memory budget: left rows wait \
 until `right` has ended, then pass by. If they do not fit, the run stops and says so. A `right` without end, and `Right` or `Full` \
-in a graph without end, are refused.
+in a graph without end, take `within`.
+
+**`within`** (an interval join, as Flink has it): rows match only if they are near each other, so that they can be forgotten and \
+neither input has to end. With `time` the right row lies at most `before` earlier and at most `after` later than the left one, both \
+ends included; `for` stands for both. A row whose time is null is rejected as `null_time`. With `rows` each is among so many rows \
+that came last of its input when the other comes, of any key: what matches then depends on the order in which rows of the two \
+inputs arrive. Pairs are sent at once. A row without a match is sent, or dropped as `no match`, when event time has come so far \
+that none can follow; a row that is late may still match what is held. Times are looked at in steps of 1/64 of `before` and `after` \
+together.
+
+**What `within` takes.** The rows of both inputs that can still match, and 33 bytes for each. What exceeds the node's share of the memory \
+budget goes to the scratch folder, sorted by key; of such a row some 12 bytes stay in memory, and a row with the key of one on disk \
+costs a read of 32 KiB. If that does not fit either, the run stops and says so.
 
 Parallel, by the hash of the keys. Rows come out in no particular order.";
     const EXAMPLE: &'static str =
@@ -177,19 +197,29 @@ Parallel, by the hash of the keys. Rows come out in no particular order.";
         problems.or(())?;
         let mut problems = Problems::default();
         let shape = problems.take(shape(config.how, &left, &right, &keys, &config.suffix, config.on.span));
+        let near = config.within.map(|w| problems.take(w.resolve(w.span, [&left, &right])));
         let Some(shape) = problems.or(shape)? else { return Err(Problems::default()) };
         let (lk, rk): (Vec<usize>, Vec<usize>) = keys.iter().copied().unzip();
         let bug = |e: Error| Problem::error(config.on.span, e.message);
         let hashers = [RowHasher::new(&left, &lk).map_err(bug)?, RowHasher::new(&right, &rk).map_err(bug)?];
         let output = shape.output.clone();
+        if let Some(near) = near.flatten() {
+            let by_time = matches!(near, within::Near::Time { .. });
+            // The rows that came last are those of all keys: one instance counts them.
+            let partitioning = if by_time { Partitioning::Keys(vec![lk, rk]) } else { Partitioning::Single };
+            let make = move |task: &Task| Ok(within::Work::new(&shape, &hashers, &near, task));
+            let built = Built::transform(output, partitioning, make).may_reject(by_time).saves();
+            return Ok(if by_time { built.time(EventTime::Needs) } else { built });
+        }
         let endless = inputs[LEFT].unbounded;
         let make = move |task: &Task| Ok(Work::new(&shape, &hashers, endless, task));
-        let built = Built::transform(output, Partitioning::Keys(vec![lk, rk]), make);
+        let built = Built::transform(output, Partitioning::Keys(vec![lk, rk]), make).saves();
         // Left rows without end may pass a table that ends; everything else waits for an end that does not come.
         let waits = inputs[RIGHT].unbounded || config.how.unmatched_right();
         Ok(if waits {
             built.waits_for_end(
-                "give the input that ends to `right` and join with `how: Inner`, `Left`, `Semi` or `Anti`: its rows become a table",
+                "give `within: (time: \"…\", for: \"10m\")`, so that rows are forgotten; or give the input that ends to `right` and join \
+                 with `how: Inner`, `Left`, `Semi` or `Anti`: its rows become a table",
             )
         } else {
             built
@@ -218,6 +248,8 @@ struct Work {
     table: Option<Table>,
     /// Left rows never end: they cannot wait on disk for it.
     endless: bool,
+    /// The table is in the last checkpoint.
+    saved: bool,
     reservation: Reservation,
     hashes: Vec<u128>,
 }
@@ -236,6 +268,7 @@ impl Work {
             waiting: [&shape.left, &shape.right].map(|s| Some(Partitions::new(task, s))),
             table: None,
             endless,
+            saved: false,
             reservation: task.memory.reserve(),
             hashes: vec![],
         }
@@ -340,6 +373,30 @@ impl Transform for Work {
     /// Left rows wait for the table, so nothing can be promised before it is there.
     fn watermark(&mut self, time: i64, _: &mut dyn Out) -> Result<i64> {
         Ok(if self.table.is_some() { time } else { i64::MIN })
+    }
+
+    /// Parts `left` and `right`, the rows that wait; then `table`, which does not change any more.
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        for (waiting, part) in self.waiting.iter_mut().zip(["left", "right"]) {
+            if let Some(waiting) = waiting {
+                waiting.each(|rows| to.put(part, rows))?;
+            }
+        }
+        let Some(table) = &self.table else { return Ok(()) };
+        if !self.saved || !to.keep(&[TABLE.to_string()]) {
+            table.each(|rows, hashes| to.put(TABLE, &within::hashed(rows, hashes)?))?;
+            self.saved = true;
+        }
+        Ok(())
+    }
+
+    fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
+        let port = if part == "left" { LEFT } else { RIGHT };
+        let (rows, hashes) = within::unhashed(&batch)?;
+        match &mut self.waiting[port] {
+            Some(waiting) => waiting.push(&rows, &hashes),
+            None => Err(Error::bug("state comes after the table was made")),
+        }
     }
 
     fn end(&mut self, port: usize, out: &mut dyn Out) -> Result<()> {

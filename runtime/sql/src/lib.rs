@@ -3,6 +3,7 @@
 mod aggregate;
 mod assert;
 mod bounds;
+mod by_key;
 mod depth;
 mod derive;
 mod expr;

@@ -6,7 +6,7 @@ use crate::feed::{FeedExec, PortTable};
 use crate::joins::MergeJoins;
 use crate::place::Place;
 use crate::query::Query;
-use crate::{pool, problem, session, statement};
+use crate::{by_key, pool, problem, session, statement};
 use arrow::array::RecordBatchOptions;
 use arrow::compute::cast;
 use datafusion::common::{DataFusionError, TableReference, plan_err};
@@ -19,6 +19,7 @@ use datafusion::prelude::{SessionConfig, SessionContext};
 use datafusion::sql::parser::Statement;
 use futures::executor::block_on;
 use selvedge_node::prelude::*;
+use selvedge_state::RowHasher;
 use std::collections::BTreeMap;
 
 /// See [`Kind::ABOUT`].
@@ -53,7 +54,8 @@ ports, named by the graph: `input: {\"o\": \"orders\", \"c\": \"customers\"}` gi
 names of the nodes. Names may be written in any letter case where that leaves one; double quotes make them exact.
 
 The query is planned before the run: its columns are checked then, and each must have a name of its own (`as`). One instance sees \
-everything. Rows are taken from any port as they come; what the query cannot use yet waits in memory, then on disk. Sorts, \
+everything, but for a query over one input with windows, all of whose `partition by` and `group by` have a column of the input in common, and \
+no `order by` or `limit` for the whole: it runs in parallel, by the hash of those columns. Rows are taken from any port as they come; what the query cannot use yet waits in memory, then on disk. Sorts, \
 grouping and joins that outgrow the memory budget spill to the run's scratch folder; with `joins: Hash` the left side of a join \
 must fit.
 
@@ -88,11 +90,21 @@ last going up, as PostgreSQL does.";
         let notes = notes(&plan);
         let output = schema.clone();
         let make = move |task: &Task| Work::new(&planner, output.clone(), task);
-        let mut built = Built::transform(schema, Partitioning::Single, make);
+        // An order that was not asked for is not worth an instance.
+        let by = if sorts(&logical) { None } else { by_key::keys(&plan) };
+        let by = by.filter(|by| RowHasher::new(&inputs[0].schema, by).is_ok());
+        let ordered = ordered && by.is_none();
+        let partitioning = by.map_or(Partitioning::Single, |by| Partitioning::Keys(vec![by]));
+        let mut built = Built::transform(schema, partitioning, make);
         built.notes = notes;
         built.waits_for_end = instead(&plan).map(str::to_string);
         Ok(if ordered { built.ordered() } else { built })
     }
+}
+
+/// Whether the query has an `order by`, other than those of windows.
+fn sorts(plan: &LogicalPlan) -> bool {
+    matches!(plan, LogicalPlan::Sort(_)) || plan.inputs().into_iter().any(sorts)
 }
 
 /// Every column of a result needs a name that no other has: after this node nothing else tells them apart.
@@ -147,9 +159,9 @@ fn instead(plan: &Arc<dyn ExecutionPlan>) -> Option<&'static str> {
         ),
         // It holds rows back until it has a batch of them, however long that takes.
         "FilterExec" => Some("use Filter, which lets rows through at once, for `where`"),
-        name if name.contains("Join") => {
-            Some("use Join with `within`, which keeps rows for a span of time: Join(…, within: \"15m\")")
-        }
+        name if name.contains("Join") => Some(
+            "use Join with `within`, which keeps rows for a span of time: Join(…, within: (time: \"…\", for: \"15m\"))",
+        ),
         _ => Some("use Derive, Filter, Window, GroupSort and Join, which take rows as they come"),
     };
     here.or_else(|| plan.children().into_iter().find_map(instead))

@@ -350,3 +350,52 @@ fn what_never_ends_stops_with_the_run_in_flat_memory() {
         assert!(task.memory.used() < 2 << 20, "{query}: {}", task.memory.used());
     }
 }
+
+/// Which columns rows are dealt out by.
+fn by_key(query: &str) -> Option<Vec<usize>> {
+    let case = Case::<Sql>::new(&format!("(query: {query:?})")).port("orders", ORDERS);
+    match case.build().unwrap().partitioning {
+        Partitioning::Keys(keys) => Some(keys[0].clone()),
+        _ => None,
+    }
+}
+
+#[test]
+fn windows_by_one_column_run_side_by_side() {
+    let named = |name: &str| {
+        let case = Case::<Sql>::new("(query: \"select * from orders\")").port("orders", ORDERS);
+        case.build().unwrap().outputs[0].index_of(name).unwrap()
+    };
+    let (customer, order) = (named("Customer"), named("order_id"));
+    let rank = "row_number() over (partition by customer order by order_id) as n";
+    for (query, keys) in [
+        (format!("select *, {rank} from orders"), Some(vec![customer])),
+        (format!("select n from (select *, {rank} from orders) where n = 1"), Some(vec![customer])),
+        (
+            format!(
+                "with a as (select customer as c, amount, {rank} from orders) select c, n, sum(amount) as s from a group by c, n"
+            ),
+            Some(vec![customer]),
+        ),
+        (
+            "select *, count(*) over (partition by customer, order_id) as n from orders".into(),
+            Some(vec![customer, order]),
+        ),
+        (format!("select *, {rank}, count(*) over (partition by order_id) as m from orders"), None),
+        (format!("select n, count(*) as c from (select {rank} from orders) group by n"), None),
+        (format!("select *, {rank} from orders order by order_id"), None),
+        (format!("select *, {rank} from orders limit 3"), None),
+        (format!("select *, {rank}, count(*) over () as m from orders"), None),
+        ("select *, row_number() over (partition by upper(customer)) as n from orders".into(), None),
+        ("select customer, count(*) as n from orders group by customer".into(), None),
+        (format!("select {rank} from orders union all select 1"), None),
+        (
+            format!(
+                "select a.n from (select {rank}, customer from orders) a join orders on a.customer = orders.customer"
+            ),
+            None,
+        ),
+    ] {
+        assert_eq!(by_key(&query), keys, "{query}");
+    }
+}

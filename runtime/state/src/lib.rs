@@ -26,7 +26,7 @@ pub use key_map::KeyMap;
 pub use key_run::{KeyRun, KeyRunWriter, run_order};
 pub use key_set::{Inserted, KeySet};
 pub use partitions::{Drained, MAX_LEVEL, PARTITIONS, Partition, Partitions, Piece};
-pub use spill::{Extent, SpillFile, SpillReader, SpillStore, SpillWriter};
+pub use spill::{Extent, SpillFile, SpillReader, SpillStore, SpillWriter, compact_views};
 
 use arrow::array::{Array, RecordBatch};
 

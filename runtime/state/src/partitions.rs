@@ -224,6 +224,17 @@ impl Partitions {
         Ok(())
     }
 
+    /// All rows so far, with their hashes as the last column; they stay.
+    pub fn each(&mut self, mut then: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
+        let held = self.pending.iter().chain(self.parts.iter().flat_map(|part| &part.pieces));
+        held.into_iter().try_for_each(&mut then)?;
+        for extent in self.parts.iter().flat_map(|part| &part.extents) {
+            let store = self.store.as_mut().ok_or_else(|| Error::bug("a partition without its spill file"))?;
+            then(&store.read(extent)?)?;
+        }
+        Ok(())
+    }
+
     /// Puts everything on disk, to leave the memory to others for a while.
     pub fn spill_all(&mut self) -> Result<()> {
         self.scatter()?;

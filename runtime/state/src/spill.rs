@@ -157,6 +157,10 @@ impl SpillWriter {
 
     pub fn finish(mut self) -> Result<SpillFile> {
         self.store.writer.flush().map_err(|e| self.store.error("writing the spill file", &e))?;
+        // Nothing more is written, so that the buffer is not needed.
+        let file = self.store.writer.get_ref().try_clone();
+        let file = file.map_err(|e| self.store.error("opening the spill file", &e))?;
+        self.store.writer = BufWriter::with_capacity(0, file);
         Ok(SpillFile { store: self.store, extents: self.extents })
     }
 }
@@ -179,6 +183,13 @@ impl SpillFile {
 
     pub fn schema(&self) -> &SchemaRef {
         self.store.schema()
+    }
+
+    /// The batch that was written as number `at`.
+    pub fn batch(&self, at: usize) -> Result<RecordBatch> {
+        let extent =
+            self.extents.get(at).ok_or_else(|| Error::bug("a spill file has fewer batches than were asked for"))?;
+        read(self.store.writer.get_ref(), &self.store.path.0, extent, &self.store.flat, &self.store.schema)
     }
 
     /// The batches in the order written. The file stays until this and all its readers are dropped.
@@ -251,7 +262,7 @@ fn recast(batch: &RecordBatch, schema: &SchemaRef) -> Result<RecordBatch> {
 }
 
 /// View columns with only the text that their rows use: a slice of a view array holds on to all of the array's text.
-pub(crate) fn compact_views(batch: &RecordBatch) -> Result<RecordBatch> {
+pub fn compact_views(batch: &RecordBatch) -> Result<RecordBatch> {
     let is_view = |c: &ArrayRef| matches!(c.data_type(), DataType::Utf8View | DataType::BinaryView);
     if !batch.columns().iter().any(is_view) {
         return Ok(batch.clone());

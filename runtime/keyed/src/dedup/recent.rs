@@ -75,16 +75,7 @@ impl Recent {
     /// The rows that have a time, and their times.
     fn timed(&self, batch: RecordBatch, out: &mut dyn Out) -> Result<(RecordBatch, Option<Int64Array>)> {
         let Within::Time(clock, _) = &self.within else { return Ok((batch, None)) };
-        let times = clock.read(&batch)?;
-        if times.null_count() == 0 {
-            return Ok((batch, Some(times)));
-        }
-        let bad: Vec<usize> = (0..batch.num_rows()).filter(|&row| times.is_null(row)).collect();
-        let story = |_| "expected a time, found null or one too far from 1970 to be told in 64 bits".to_string();
-        out.reject_rows("null_time", &batch, &bad, &story)?;
-        let good = arrow::compute::is_not_null(&times)?;
-        let batch = arrow::compute::filter_record_batch(&batch, &good)?;
-        let times = arrow::array::AsArray::as_primitive(&arrow::compute::filter(&times, &good)?).clone();
+        let (batch, times) = clock.timed(batch, out)?;
         Ok((batch, Some(times)))
     }
 

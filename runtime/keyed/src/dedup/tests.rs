@@ -444,3 +444,13 @@ mod within {
         assert_eq!((built.partitioning, built.time), (Partitioning::InOrder, EventTime::default()));
     }
 }
+
+#[test]
+fn a_time_in_nanoseconds_is_remembered_as_long_as_any_other() {
+    let rows = "id:Int64 | ts:Timestamp(ns)
+                1        | 2024-01-01T00:00:00.000001
+                1        | 2024-01-01T00:59:59.000001
+                1        | 2024-01-01T02:00:00.000001";
+    let done = Case::<Dedup>::new(r#"(keys: ["id"], within: (time: "ts", for: "1h"))"#).input(rows).run();
+    assert_eq!((done.rows(0).num_rows(), done.dropped["duplicate"]), (2, 1));
+}

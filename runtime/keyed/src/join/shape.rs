@@ -103,9 +103,19 @@ impl Shape {
     /// Left rows beside rows of the table, `NONE` for nothing.
     pub(crate) fn pairs(&self, left: &RecordBatch, rows: Rows, table: &Table, beside: &[u32]) -> Result<RecordBatch> {
         let gather = table.gather(beside);
-        self.batch(beside.len(), |from| match from {
-            From::Left(l) | From::Key(l, _) => pick(left, l, rows),
-            From::Right(r) => gather.column(r),
+        self.beside(beside.len(), |l| pick(left, l, rows), |r| gather.column(r))
+    }
+
+    /// Left rows beside right rows, given column by column.
+    pub(crate) fn beside(
+        &self,
+        rows: usize,
+        left: impl Fn(usize) -> Result<ArrayRef>,
+        right: impl Fn(usize) -> Result<ArrayRef>,
+    ) -> Result<RecordBatch> {
+        self.batch(rows, |from| match from {
+            From::Left(l) | From::Key(l, _) => left(l),
+            From::Right(r) => right(r),
         })
     }
 

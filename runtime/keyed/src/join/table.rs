@@ -140,6 +140,21 @@ impl Table {
         }
     }
 
+    /// All rows in batches, with the hashes of their keys.
+    pub(crate) fn each(&self, mut then: impl FnMut(&RecordBatch, &[u128]) -> Result<()>) -> Result<()> {
+        let mut hashes = vec![0; self.chunks.iter().map(RecordBatch::num_rows).sum()];
+        for (key, &hash) in self.index.keys().iter().enumerate() {
+            (0..self.count(key as u32)).for_each(|i| hashes[self.row(key as u32, i) as usize] = hash);
+        }
+        let mut rest = hashes.as_slice();
+        for chunk in &self.chunks {
+            let (these, more) = rest.split_at(chunk.num_rows());
+            then(chunk, these)?;
+            rest = more;
+        }
+        Ok(())
+    }
+
     /// Ready to pick these rows out of the columns.
     pub(crate) fn gather(&self, rows: &[u32]) -> Gather<'_> {
         let mask = CHUNK - 1;

@@ -305,3 +305,55 @@ fn a_table_for_endless_rows_has_to_fit() {
         assert_eq!((node.watermark(5, &mut out).unwrap(), out.rows_sent()), (5, 4));
     }
 }
+
+/// Stops after each batch: what waits, and the table once it is there, comes back.
+#[test]
+fn a_stream_against_a_table_is_stopped_and_goes_on() {
+    let (orders, customers) = (selvedge_testkit::table(ORDERS), selvedge_testkit::table(CUSTOMERS));
+    for how in ["Inner", "Left", "Semi", "Anti"] {
+        let config = format!("(on: [\"customer_id\"], how: {how})");
+        let input = |port: &str, rows: &RecordBatch, unbounded| Input {
+            port: port.into(),
+            schema: rows.schema(),
+            span: Default::default(),
+            unbounded,
+        };
+        let inputs = [input("left", &orders, true), input("right", &customers, false)];
+        let site = selvedge_testkit::site(std::path::Path::new("."), &crate::tests::Nothing);
+        let built = Join::build(selvedge_testkit::config(&config).unwrap(), &site, &inputs).unwrap();
+        assert!(built.saves && built.waits_for_end.is_none());
+        let selvedge_node::Work::Transform(make) = built.work else { panic!("not a transform") };
+        let scratch = tempfile::tempdir().unwrap();
+        let task = crate::tests::task(64 << 20, 2, scratch.path());
+        let mut out = selvedge_testkit::Recorder::default();
+        let (mut work, mut saved) = (make(&task).unwrap(), selvedge_testkit::Saved::default());
+        let mut ended = false;
+        let steps: [(usize, std::ops::Range<usize>); 7] =
+            [(LEFT, 0..2), (RIGHT, 0..2), (LEFT, 2..3), (RIGHT, 2..5), (RIGHT, 0..0), (LEFT, 3..4), (LEFT, 4..5)];
+        for (port, rows) in steps {
+            match (port, rows.is_empty()) {
+                (RIGHT, true) => {
+                    ended = true;
+                    work.end(RIGHT, &mut out).unwrap();
+                }
+                (LEFT, _) => work.process(LEFT, orders.slice(rows.start, rows.len()), &mut out).unwrap(),
+                _ => work.process(RIGHT, customers.slice(rows.start, rows.len()), &mut out).unwrap(),
+            }
+            // Twice: the second checkpoint keeps what the first one has.
+            for _ in 0..2 {
+                saved = saved.next(&mut *work).unwrap();
+                assert_eq!(saved.parts.contains_key(TABLE), ended);
+            }
+            work = make(&task).unwrap();
+            saved.load(&mut *work).unwrap();
+            if ended {
+                work.end(RIGHT, &mut out).unwrap();
+            }
+        }
+        work.end(LEFT, &mut out).unwrap();
+        work.finish(&mut out).unwrap();
+        out.check_law(10);
+        let sent = |batches: &[RecordBatch]| selvedge_testkit::sorted(batches).map(|b| selvedge_testkit::show(&b));
+        assert_eq!(sent(&out.sent[&0]), sent(&[case(&config).run().rows(0)]), "{how}");
+    }
+}
