@@ -5,6 +5,7 @@ mod bad_input;
 mod catalogue;
 mod crawl;
 mod exit_codes;
+mod graph_tests;
 mod graphs;
 mod harness;
 mod kills;

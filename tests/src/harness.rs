@@ -212,6 +212,13 @@ impl Ran {
         self
     }
 
+    /// Fails the test unless standard output has this text.
+    #[track_caller]
+    pub fn prints(self, text: &str) -> Ran {
+        assert!(self.stdout.contains(text), "expected `{text}`: {self}");
+        self
+    }
+
     /// Fails the test unless standard error has this text.
     #[track_caller]
     pub fn says(self, text: &str) -> Ran {

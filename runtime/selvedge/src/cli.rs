@@ -35,6 +35,8 @@ pub enum Command {
     /// Look at what a graph remembers between runs, or have it forgotten
     #[command(subcommand)]
     Bookmark(Bookmark),
+    /// Run parts of graphs on small tables and compare: the files in tests/ beside each graph.ron
+    Test(Test),
     /// Work with plugins
     #[command(subcommand)]
     Plugin(Plugin),
@@ -51,7 +53,7 @@ pub enum Plugin {
     /// Check that a component is a sound plugin: contract, imports, size, start, its own example
     Check(Inspect),
     /// Run a component on the small tables of its cases and compare
-    Test(Test),
+    Test(PluginTest),
     /// Measure a component on the rows of its first case
     Bench(Bench),
     /// Pin the plugins of graphs, as they are now, in the plugins.lock beside each graph
@@ -90,7 +92,7 @@ pub struct Inspect {
 }
 
 #[derive(Debug, Args)]
-pub struct Test {
+pub struct PluginTest {
     /// The component, or the folder that it was built in
     #[arg(value_name = "PLUGIN", default_value = ".")]
     pub plugin: PathBuf,
@@ -177,6 +179,15 @@ impl Source {
 pub struct Lock {
     #[arg(required = true, value_name = "GRAPH")]
     pub graphs: Vec<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+#[derive(Debug, Args)]
+pub struct Test {
+    /// Tests, or graphs whose tests are to be run
+    #[arg(required = true, value_name = "PATH")]
+    pub paths: Vec<PathBuf>,
     #[command(flatten)]
     pub source: Source,
 }

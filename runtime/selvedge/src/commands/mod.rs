@@ -2,6 +2,7 @@
 
 mod bookmark;
 mod check;
+mod compare;
 mod completions;
 mod crawl;
 mod crawl_target;
@@ -10,6 +11,7 @@ mod nodes;
 mod plan;
 mod plugin;
 mod run;
+mod test;
 mod why;
 
 use crate::cli::Command;
@@ -25,6 +27,7 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Plan(args) => plan::plan(&args),
         Command::Nodes(args) => nodes::nodes(&args),
         Command::Crawl(args) => crawl::crawl(&args),
+        Command::Test(args) => test::test(&args),
         Command::Why(args) => why::why(&args),
         Command::Bookmark(command) => bookmark::bookmark(&command),
         Command::Plugin(command) => plugin::plugin(&command),

@@ -2,11 +2,12 @@
 
 use super::case::{Case, Unread, find};
 use super::language;
-use crate::cli::Test;
+use crate::cli::PluginTest;
+use crate::commands::compare::{contains, counts, difference, indented, lines};
 use crate::screen;
 use arrow::array::RecordBatch;
 use selvedge_node::{Error, Problems};
-use selvedge_testkit::{drive, show, sorted};
+use selvedge_testkit::drive;
 use selvedge_wasm::Settings;
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
@@ -17,7 +18,7 @@ const BATCHES: [usize; 3] = [usize::MAX, 1, 3];
 const MEMORY: u64 = 64 << 20;
 
 /// Runs all cases; says whether they all hold.
-pub fn test(args: &Test) -> Result<bool, String> {
+pub fn test(args: &PluginTest) -> Result<bool, String> {
     let (component, cases) = parts(&args.plugin, args.cases.as_deref())?;
     let settings = args.sandbox.settings();
     let mut failed = 0;
@@ -46,10 +47,6 @@ pub fn parts(plugin: &Path, cases: Option<&Path>) -> Result<(PathBuf, PathBuf), 
     // A case has a folder of its own, in which a relative path would mean another file.
     let component = std::path::absolute(&component).map_err(|e| format!("{}: {e}", component.display()))?;
     Ok((component, cases.map_or(beside, Path::to_path_buf)))
-}
-
-fn indented(text: &str) -> String {
-    text.lines().map(|line| format!("        {line}").trim_end().to_string()).collect::<Vec<_>>().join("\n")
 }
 
 fn one(path: &Path, component: &Path, settings: &Settings) -> Result<(), String> {
@@ -127,53 +124,9 @@ fn run(case: &Case, component: &Path, base: &Path, settings: &Settings, batch_ro
     if wrong.is_empty() { Ok(()) } else { Err(wrong.join("\n")) }
 }
 
-fn contains(found: &str, words: &str) -> Result<(), String> {
-    match found.contains(words) {
-        true => Ok(()),
-        false => Err(format!("expected an error with `{words}`, found:\n{found}")),
-    }
-}
-
 fn words_of(e: &Error) -> String {
     match &e.help {
         Some(help) => format!("{}\n  help: {help}", e.message),
         None => e.message.clone(),
     }
-}
-
-/// How two tables differ, whatever the order of their rows.
-fn difference(what: &str, expected: &RecordBatch, found: &RecordBatch) -> Option<String> {
-    let text = |rows: &RecordBatch| sorted(std::slice::from_ref(rows)).map(|rows| show(&rows)).unwrap_or_default();
-    let (expected, found) = (text(expected), text(found));
-    (expected != found).then(|| lines(what, &expected, &found))
-}
-
-/// The lines that are missing (`-`) and those too many (`+`).
-fn lines(what: &str, expected: &str, found: &str) -> String {
-    let mut missing: Vec<&str> = expected.lines().collect();
-    let mut extra = vec![];
-    for line in found.lines() {
-        match missing.iter().position(|m| *m == line) {
-            Some(at) => _ = missing.remove(at),
-            None => extra.push(line),
-        }
-    }
-    let all: Vec<String> = missing
-        .iter()
-        .map(|line| format!("\n  - {line}"))
-        .chain(extra.iter().map(|line| format!("\n  + {line}")))
-        .collect();
-    let shown: String = all.iter().take(20).map(String::as_str).collect();
-    let more = all.len().saturating_sub(20);
-    let more = if more > 0 { format!("\n  and {more} lines more") } else { String::new() };
-    let order = if all.is_empty() { ", the same lines in another order or with other ends" } else { "" };
-    format!("{what}: expected (-), found (+){order}{shown}{more}")
-}
-
-fn counts(what: &str, expected: &BTreeMap<String, u64>, found: &BTreeMap<String, u64>) -> Option<String> {
-    let text = |counts: &BTreeMap<String, u64>| match counts.is_empty() {
-        true => "none".to_string(),
-        false => counts.iter().map(|(name, n)| format!("{n} as `{name}`")).collect::<Vec<_>>().join(", "),
-    };
-    (expected != found).then(|| format!("{what}: expected {}, found {}", text(expected), text(found)))
 }
