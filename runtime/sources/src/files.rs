@@ -1,5 +1,6 @@
 //! The node `Files` as a source: its config, its docs, and which files it reads.
 
+use crate::bookmark::{Bookmark, OnlyNew};
 use crate::compression::Compression;
 use crate::csv::{self, Dialect};
 use crate::paths::{Found, Paths, find};
@@ -48,6 +49,9 @@ pub struct Config {
     /// What to do when a path names no file.
     #[serde(default)]
     on_missing: OnMissing,
+    /// Read only files that no earlier run of the graph has read: `()`. AWS Glue has its job bookmarks for that.
+    #[serde(default)]
+    bookmark: Option<Bookmark>,
     /// One large CSV or NDJSON file is read in parallel parts of about this many bytes; Parquet, ORC and Arrow files by row
     /// groups, stripes and batches that come to about as many.
     #[serde(default = "split_bytes")]
@@ -224,6 +228,12 @@ ORC: all its types and compressions; `char` and `varchar` are text. Times are re
 time zone` as instants in UTC. A time that microseconds cannot hold stops the run and is never rounded: declare its column as
 `LocalTimestamp(Nanosecond)` or `ZonedTimestamp(Nanosecond, "UTC")`. Stripes are read in parallel; their statistics are not used yet.
 
+### New files only
+With `bookmark: ()` a run reads the files that no earlier run of the graph has read and published: names, lengths and times of change are
+kept in the folder of `--state` when the run has ended well. `selvedge bookmark show` tells them, `bookmark reset` has them forgotten.
+A file that has changed since it was read stops the run before anything is read; with `bookmark: (changed: Read)` it is read again, whole,
+and with `(changed: Skip)` passed over. For files that grow there is `Stream`.
+
 ### Reasons of rejected rows
 `csv.columns` (wrong number of fields), `csv.utf8`, `csv.quote` (text behind a closing quote, or a quote never closed),
 `csv.record_too_long`, `null` (a schema file says never), `ndjson.syntax`, `ndjson.utf8`, `ndjson.type`, `ndjson.unknown_field`, `ndjson.record_too_long`, `cast` (CSV: a text
@@ -274,6 +284,9 @@ a file that becomes shorter while it is read.
         let sent = &plan.output.schema;
         let may_reject = plan.may_reject || !guard.columns(sent).is_empty();
         let mut source = plan.source;
+        if let Some(bookmark) = config.bookmark {
+            source = Box::new(OnlyNew { source, files: files.clone(), bookmark });
+        }
         let mut notes = vec![about(&files)];
         if let (true, OnMissing::Fail, Some(root)) = (files.is_empty(), config.on_missing, &root) {
             // Planning needs no data where a schema file tells the columns; a run does.

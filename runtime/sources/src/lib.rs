@@ -8,6 +8,7 @@
 //!  output.rs  what is sent                               lines.rs        line numbers of ranges
 //! ```
 
+mod bookmark;
 #[cfg(test)]
 mod columnar_tests;
 mod compression;

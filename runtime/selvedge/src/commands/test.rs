@@ -10,7 +10,7 @@ use crate::cli::{Source, Test};
 use crate::{catalogue, graphs, screen};
 use case::{Case, narrowed};
 use cut::{Part, cut};
-use selvedge_exec::{NodeReport, Options, Sampled, Status};
+use selvedge_exec::{NodeReport, Options, Status};
 use selvedge_node::Role;
 use selvedge_plan::Catalogue;
 use selvedge_ron::{Problems, ValueKind};
