@@ -86,3 +86,51 @@ fn what_is_not_given_is_asked_for() {
         r#"(inputs: { "once": "id | amount\n 1 | 99999999.99" }, outputs: { "more": "id" }, fails: "no such words")"#;
     place(test).selvedge(&["test", "."]).code(1).prints("no such words");
 }
+
+/// A stream of which an edge is recorded, and replayed without it.
+#[test]
+fn what_was_recorded_of_a_node_takes_its_place() {
+    let place = Place::with(
+        r#"Graph(name: "clicks", nodes: {
+            "clicks": Stream(path: "in/*.ndjson", schema: {"user": Utf8, "n": Int64}),
+            "known": DropNulls(input: "clicks", columns: ["user"]),
+            "twice": Derive(input: "known", columns: {"m": "n * 2"}),
+            "kinds": Route(input: "twice", routes: {"even": "n % 2 = 0"}, otherwise: Port("odd")),
+            "even": Files(input: "kinds.even", path: "even", format: Ndjson(), mode: Append),
+            "odd": Files(input: "kinds.odd", path: "odd", format: Ndjson(), mode: Append),
+            "bad": Files(input: ["clicks.errors", "twice.errors", "kinds.errors"], path: "bad", format: Ndjson(), mode: Append),
+        })"#,
+    );
+    let lines: String = (0..100).map(|n| format!("{{\"user\":\"u\",\"n\":{n}}}\n")).collect();
+    place.write("in/a.ndjson", lines + "{\"n\": 100}\n{\n");
+    place.selvedge(&["run", ".", "--once", "--record", "known=rec/known", "--record", "kinds.odd=rec/odd"]).code(0);
+    assert_eq!(
+        (place.published("even").len(), place.published("odd").len(), place.published("bad").len()),
+        (50, 50, 1)
+    );
+
+    let kept = std::fs::read(place.path(".selvedge/clicks/checkpoint.json")).unwrap();
+    let ran = place.selvedge(&["run", ".", "--replay", "known=rec/known"]).code(0);
+    assert!(!ran.stdout.contains("clicks  ") && ran.stdout.contains("clicks: 100 rows read"), "{ran}");
+    assert_eq!(
+        (place.published("even").len(), place.published("odd").len(), place.published("bad").len()),
+        (100, 100, 1)
+    );
+    assert_eq!(std::fs::read(place.path(".selvedge/clicks/checkpoint.json")).unwrap(), kept, "a replay is no progress");
+    // Of a node with several ports, each by itself.
+    place.selvedge(&["run", ".", "--replay", "kinds.even=rec/odd", "--replay", "kinds.odd=rec/odd"]).code(0);
+    assert_eq!((place.published("even").len(), place.published("odd").len()), (150, 150));
+    place.selvedge(&["run", ".", "--replay", "kinds=rec/odd"]).code(2).says("name the port: kinds.PORT=…");
+
+    // A recording becomes a test, which holds; and does not once the graph does something else.
+    let new = ["test", "new", ".", "--from", "known=rec/known", "--at", "twice", "--at", "kinds.odd", "--rows", "3"];
+    place.selvedge(&new).code(0).prints("./tests/twice.ron: read it");
+    place.selvedge(&new).code(2).says("twice.ron is there already");
+    place.selvedge(&["test", "."]).code(0).prints("1 of 1 tests hold");
+    let graph = std::fs::read_to_string(place.path("graph.ron")).unwrap();
+    place.write("graph.ron", graph.replace("n * 2", "n * 3"));
+    place.selvedge(&["test", "."]).code(1).prints("rows of `twice`: expected (-), found (+)");
+
+    place.selvedge(&["run", ".", "--record", "knwon=rec"]).code(2).says("did you mean `known`?");
+    place.selvedge(&["run", ".", "--replay", "known=rec/none"]).code(2).says("there is no file or folder");
+}

@@ -184,10 +184,39 @@ pub struct Lock {
 }
 
 #[derive(Debug, Args)]
+#[command(args_conflicts_with_subcommands = true, subcommand_negates_reqs = true)]
 pub struct Test {
+    #[command(subcommand)]
+    pub command: Option<TestCommand>,
     /// Tests, or graphs whose tests are to be run
     #[arg(required = true, value_name = "PATH")]
     pub paths: Vec<PathBuf>,
+    #[command(flatten)]
+    pub source: Source,
+}
+
+#[derive(Debug, Subcommand)]
+pub enum TestCommand {
+    /// Make a test of what was recorded of nodes and what comes of it now: to be read, and then kept
+    New(NewTest),
+}
+
+#[derive(Debug, Args)]
+pub struct NewTest {
+    #[arg(value_name = "GRAPH")]
+    pub graph: PathBuf,
+    /// A recording of a node (run --record): what is given
+    #[arg(long, required = true, value_name = "NODE=FOLDER", value_parser = name_value)]
+    pub from: Vec<(String, String)>,
+    /// A node whose rows are to be compared, as sessions or sessions.late
+    #[arg(long, required = true, value_name = "NODE")]
+    pub at: Vec<String>,
+    /// How many rows of each recording to take
+    #[arg(long, default_value_t = 10)]
+    pub rows: u64,
+    /// The file to write [default: tests/NODE.ron beside the graph]
+    #[arg(long, value_name = "FILE")]
+    pub to: Option<PathBuf>,
     #[command(flatten)]
     pub source: Source,
 }
@@ -213,6 +242,12 @@ pub struct Run {
     /// Where state that outgrows the memory spills to [default: the system's temporary folder]
     #[arg(long, value_name = "DIR")]
     pub scratch: Option<PathBuf>,
+    /// Write what leaves a node, as unique or sessions.late, into a folder as Parquet: to look at, to replay, to make a test of
+    #[arg(long, value_name = "NODE=FOLDER", value_parser = name_value)]
+    pub record: Vec<(String, String)>,
+    /// Send what was recorded of a node, instead of what it would send; all before it is left out, and nothing is remembered
+    #[arg(long, value_name = "NODE=FOLDER", value_parser = name_value)]
+    pub replay: Vec<(String, String)>,
     /// Read sources that never end until they have caught up; so are several graphs, which run one after the other
     #[arg(long)]
     pub once: bool,

@@ -5,7 +5,7 @@ use crate::cli::Source;
 use crate::screen;
 use selvedge_plan::Plan;
 use selvedge_ron::{Problem, Problems};
-use selvedge_spec::{Os, Sources};
+use selvedge_spec::{Loaded, Os, Sources};
 use std::path::{Path, PathBuf};
 
 /// The graph files that the paths mean: a file, the `graph.ron` of a folder, or those of the folders in it.
@@ -58,7 +58,13 @@ impl Checked {
 }
 
 pub fn check(path: &Path, source: &Source) -> Checked {
-    let loaded = selvedge_spec::load_partly(&Os, path, &source.options());
+    check_changed(path, source, |_| {})
+}
+
+/// Checks a graph to which something is added, or of which something is taken, that its text does not say.
+pub fn check_changed(path: &Path, source: &Source, change: impl FnOnce(&mut Loaded)) -> Checked {
+    let mut loaded = selvedge_spec::load_partly(&Os, path, &source.options());
+    change(&mut loaded);
     let plan = selvedge_plan::plan_loaded(&loaded, &catalogue(source.plugins()));
     let warnings = plan.as_ref().map(|p| p.warnings.clone()).unwrap_or_default();
     Checked { plan, warnings, sources: loaded.sources }

@@ -5,6 +5,7 @@ mod cli;
 mod commands;
 mod graphs;
 mod progress;
+mod recording;
 mod reference;
 mod screen;
 mod signals;

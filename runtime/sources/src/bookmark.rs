@@ -50,6 +50,9 @@ impl Stamp {
     }
 }
 
+/// A file and its splits.
+type Parts<'a> = (&'a Found, Vec<Box<dyn Split>>);
+
 /// A source of files that leaves out those that were read.
 pub struct OnlyNew {
     pub source: Box<dyn Source>,
@@ -110,7 +113,7 @@ impl OnlyNew {
 
 impl Source for OnlyNew {
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
-        let mut parts: BTreeMap<&str, (&Found, Vec<Box<dyn Split>>)> = BTreeMap::new();
+        let mut parts: BTreeMap<&str, Parts> = BTreeMap::new();
         for split in self.source.splits(&Positions::new())? {
             let name = split.name();
             let file = self.file_of(&name).ok_or_else(|| Error::bug(format!("a split `{name}` of no file")))?;

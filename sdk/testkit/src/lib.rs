@@ -19,4 +19,4 @@ mod table;
 pub use case::{Case, Done, NoConnections, config, drive, site};
 pub use recorder::Recorder;
 pub use saved::Saved;
-pub use table::{show, sorted, table, try_table};
+pub use table::{quote, show, sorted, table, try_table};

@@ -81,14 +81,18 @@ pub fn show(batch: &RecordBatch) -> String {
     let columns: Vec<_> =
         batch.columns().iter().map(|c| ArrayFormatter::try_new(c, &options).expect("a printable column")).collect();
     for row in 0..batch.num_rows() {
-        let cells = columns.iter().map(|c| quote(&c.value(row).to_string()));
+        let cells = columns.iter().zip(batch.columns()).map(|(text, values)| match values.is_null(row) {
+            true => "null".to_string(),
+            false => quote(&text.value(row).to_string()),
+        });
         rows.push(cells.collect::<Vec<_>>().join(" | "));
     }
     rows.join("\n")
 }
 
-fn quote(text: &str) -> String {
-    let blank = text.is_empty() || text.trim() != text || text.contains(['\n', '\t', '\r', '|', '"']);
+/// A text as a cell that reads back as it.
+pub fn quote(text: &str) -> String {
+    let blank = text.is_empty() || text == "null" || text.trim() != text || text.contains(['\n', '\t', '\r', '|', '"']);
     if !blank {
         return text.to_string();
     }

@@ -4,7 +4,7 @@ use super::{FAILED, WRONG};
 use crate::cli::Run;
 use crate::progress::Progress;
 use crate::signals::Signals;
-use crate::{graphs, screen};
+use crate::{graphs, recording, screen};
 use selvedge_exec::{Options, Report, Status};
 use selvedge_plan::Plan;
 use std::path::{Path, PathBuf};
@@ -19,8 +19,7 @@ pub fn run(args: &Run) -> u8 {
         }
     };
     // All are checked before the first one runs.
-    let checked: Vec<Option<Plan>> =
-        paths.iter().map(|path| graphs::check(path, &args.source).or_print(false)).collect();
+    let checked: Vec<Option<Plan>> = paths.iter().map(|path| checked(path, args).or_print(false)).collect();
     let Some(plans) = checked.into_iter().collect::<Option<Vec<Plan>>>() else { return WRONG };
 
     // The name is what state and reports are kept under.
@@ -52,7 +51,7 @@ pub fn run(args: &Run) -> u8 {
             code = code.max(FAILED);
             continue;
         }
-        let once = args.once || graphs > 1;
+        let once = args.once || graphs > 1 || !args.replay.is_empty();
         if once && !args.once && plan.unbounded() && !args.quiet {
             screen::error(&format!("`{}` is read until it has caught up; run it alone to keep it running", plan.name));
         }
@@ -63,13 +62,21 @@ pub fn run(args: &Run) -> u8 {
     code
 }
 
+fn checked(path: &Path, args: &Run) -> graphs::Checked {
+    graphs::check_changed(path, &args.source, |loaded| {
+        recording::replay(loaded, &args.replay);
+        recording::record(loaded, &args.record);
+    })
+}
+
 fn one(plan: Plan, number: usize, once: bool, args: &Run, signals: &Signals) -> Report {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
     let options = Options {
         threads: args.threads.map_or(cores, usize::from),
         memory: args.memory,
-        state: Some(args.state.clone()),
+        // What was recorded is no progress of the sources.
+        state: Some(args.state.clone()).filter(|_| args.replay.is_empty()),
         once,
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         run: format!("{nanos:x}-{}-{number}", std::process::id()),

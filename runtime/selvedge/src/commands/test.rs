@@ -2,17 +2,18 @@
 
 mod case;
 mod cut;
+mod new;
 mod stand_ins;
 
 use super::compare::{contains, counts, difference, indented};
 use super::{FAILED, WRONG};
-use crate::cli::{Source, Test};
+use crate::cli::{Source, Test, TestCommand};
 use crate::{catalogue, graphs, screen};
 use case::{Case, narrowed};
 use cut::{Part, cut};
-use selvedge_exec::{NodeReport, Options, Status};
+use selvedge_exec::{NodeReport, Options, Report, Sampled, Status};
 use selvedge_node::Role;
-use selvedge_plan::Catalogue;
+use selvedge_plan::{Catalogue, Plan};
 use selvedge_ron::{Problems, ValueKind};
 use selvedge_spec::{Os, Sources, Spec};
 use std::collections::BTreeMap;
@@ -24,6 +25,18 @@ const BATCHES: [usize; 3] = [usize::MAX, 1, 3];
 const MEMORY: u64 = 256 << 20;
 
 pub fn test(args: &Test) -> u8 {
+    if let Some(TestCommand::New(args)) = &args.command {
+        return match new::new(args) {
+            Ok(path) => {
+                screen::print(&format!("{}: read it, put right what it says, and keep it", path.display()));
+                0
+            }
+            Err(why) => {
+                screen::error(&why);
+                WRONG
+            }
+        };
+    }
     let cases = match find(&args.paths) {
         Ok(cases) => cases,
         Err(e) => {
@@ -127,21 +140,30 @@ fn without_sinks(spec: &mut Spec, catalogue: &Catalogue) {
     }
 }
 
-fn run(part: Part, case: &Case) -> Result<(), String> {
+fn report_of(plan: Plan, by_row: bool) -> Result<Report, String> {
     let scratch = tempfile::tempdir().map_err(|e| format!("cannot make a folder for the test: {e}"))?;
     let options = Options {
         // Where event time goes on row by row, no thread may still have to say that it has nothing.
-        threads: if part.by_row { 1 } else { 2 },
+        threads: if by_row { 1 } else { 2 },
         memory: MEMORY,
         state: None,
         scratch: scratch.path().to_path_buf(),
         once: true,
         run: "test".into(),
     };
-    let report = match selvedge_exec::start(part.plan, options) {
+    Ok(match selvedge_exec::start(plan, options) {
         Ok(running) => running.join(),
         Err(report) => *report,
-    };
+    })
+}
+
+/// What happened to rows on the way, by verb: each with its reasons.
+fn happened(node: &NodeReport) -> [(&'static str, &[Sampled]); 3] {
+    [("dropped", &node.dropped), ("rejected", &node.rejected), ("altered", &node.altered)]
+}
+
+fn run(part: Part, case: &Case) -> Result<(), String> {
+    let report = report_of(part.plan, part.by_row)?;
     match (&report.status, &case.fails) {
         (Status::Done, None) => {}
         (Status::Done, Some(words)) => return Err(format!("the run must fail with `{words}`, but it did not")),
@@ -154,20 +176,14 @@ fn run(part: Part, case: &Case) -> Result<(), String> {
         wrong.extend(difference(&format!("rows of `{place}`"), expected, &found));
     }
     let own = |node: &&NodeReport| part.own.contains(&node.name);
-    let sides = [("dropped", &case.dropped), ("rejected", &case.rejected), ("altered", &case.altered)];
-    for (what, expected) in sides {
-        let of = |node: &NodeReport| match what {
-            "dropped" => node.dropped.clone(),
-            "rejected" => node.rejected.clone(),
-            _ => node.altered.clone(),
-        };
-        for node in report.nodes.iter().filter(own) {
-            let happened = of(node);
-            let found: BTreeMap<String, u64> = happened.iter().map(|r| (r.reason.clone(), r.rows)).collect();
+    for node in report.nodes.iter().filter(own) {
+        for ((what, found), expected) in happened(node).into_iter().zip([&case.dropped, &case.rejected, &case.altered])
+        {
+            let counted: BTreeMap<String, u64> = found.iter().map(|r| (r.reason.clone(), r.rows)).collect();
             let none = BTreeMap::new();
             let expected = expected.get(&node.name).unwrap_or(&none);
-            if let Some(words) = counts(&format!("{what} by `{}`", node.name), expected, &found) {
-                let samples = happened.iter().filter(|r| expected.get(&r.reason) != Some(&r.rows));
+            if let Some(words) = counts(&format!("{what} by `{}`", node.name), expected, &counted) {
+                let samples = found.iter().filter(|r| expected.get(&r.reason) != Some(&r.rows));
                 let told = samples.flat_map(|r| r.samples.iter().take(3)).map(|row| format!("\n  {row}"));
                 wrong.push(words + &told.collect::<String>());
             }

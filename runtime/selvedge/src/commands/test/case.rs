@@ -39,7 +39,7 @@ use std::sync::Arc;
 pub type Reasons = BTreeMap<String, BTreeMap<String, u64>>;
 
 /// What stands in the file.
-#[derive(Deserialize)]
+#[derive(Default, Deserialize)]
 #[serde(deny_unknown_fields)]
 pub struct Case {
     #[serde(default, rename = "about")]
@@ -69,6 +69,9 @@ pub struct Case {
     /// Words of the error that the run must end with.
     #[serde(default)]
     pub fails: Option<String>,
+    /// Places of which the rows are wanted, and not compared: where a test is made.
+    #[serde(skip)]
+    pub wanted: Vec<String>,
 }
 
 /// Rows, and how event time goes on with them.

@@ -83,6 +83,11 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
         looked_at.push(n);
         outputs.insert((n, port));
     }
+    for text in &case.wanted {
+        let Some((n, port)) = problems.take(place(&plan, text, Span::default())) else { continue };
+        looked_at.push(n);
+        outputs.insert((n, port));
+    }
     for name in [&case.dropped, &case.rejected, &case.altered].into_iter().flat_map(|reasons| reasons.keys()) {
         looked_at.extend(problems.take(place(&plan, name, Span::default())).map(|(n, _)| n));
     }
@@ -128,7 +133,8 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
             (node.may_reject, node.saves) = (false, false);
             node.unbounded |= unbounded;
         } else if node.role == Role::Sink {
-            node.work = Work::Sink(Arc::new(Keep { place: node.name.clone(), found: found.clone() }));
+            let (place, schema) = (node.name.clone(), node.inputs[0].schema.clone());
+            node.work = Work::Sink(Arc::new(Keep { place, schema, found: found.clone() }));
             (node.partitioning, node.visible_at_once) = (Partitioning::Any, false);
         } else {
             own.insert(node.name.clone());
@@ -145,7 +151,8 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
         let node = &plan.graph[n];
         let (place, span, unbounded) =
             (named(node, port), node.span, node.unbounded || node.inputs.iter().any(|i| i.unbounded));
-        let input = Input { port: "in".into(), schema: node.outputs[port].schema.clone(), span, unbounded };
+        let schema = node.outputs[port].schema.clone();
+        let input = Input { port: "in".into(), schema: schema.clone(), span, unbounded };
         let sink = plan.graph.add_node(Node {
             name: format!("what leaves {place}"),
             kind: "Test".into(),
@@ -161,7 +168,7 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
             visible_at_once: false,
             publish_every: None,
             notes: vec![],
-            work: Work::Sink(Arc::new(Keep { place, found: found.clone() })),
+            work: Work::Sink(Arc::new(Keep { place, schema, found: found.clone() })),
         });
         plan.graph.add_edge(n, sink, Edge { from: port, to: 0, span });
         kept.insert(sink);

@@ -3,7 +3,7 @@
 use super::case::EventTime;
 use arrow::array::{AsArray, RecordBatch};
 use arrow::compute::cast;
-use arrow::datatypes::{DataType, Int64Type, TimeUnit};
+use arrow::datatypes::{DataType, Int64Type, SchemaRef, TimeUnit};
 use selvedge_node::{Next, Out, Positions, Reader, Result, Sink, Source, Split, Task, Watermark, Writer};
 use std::collections::HashMap;
 use std::sync::{Arc, Mutex, PoisonError};
@@ -77,20 +77,30 @@ impl Found {
 
 pub struct Keep {
     pub place: String,
+    pub schema: SchemaRef,
     pub found: Found,
+}
+
+impl Keep {
+    fn keep(&self, batch: RecordBatch) {
+        let mut found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner);
+        found.entry(self.place.clone()).or_default().push(batch);
+    }
 }
 
 impl Sink for Keep {
     fn open(&self, _: &Task) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(Keep { place: self.place.clone(), found: self.found.clone() }))
+        let keep = Keep { place: self.place.clone(), schema: self.schema.clone(), found: self.found.clone() };
+        // The columns are known even if no row comes.
+        keep.keep(RecordBatch::new_empty(keep.schema.clone()));
+        Ok(Box::new(keep))
     }
 }
 
 impl Writer for Keep {
     fn write(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
         out.absorb("written", batch.num_rows() as u64);
-        let mut found = self.found.0.lock().unwrap_or_else(PoisonError::into_inner);
-        found.entry(self.place.clone()).or_default().push(batch);
+        self.keep(batch);
         Ok(())
     }
 }
