@@ -129,9 +129,6 @@ fn killed_at_every_step_a_stream_publishes_every_row_once() {
     assert_eq!((place.published("late").len(), place.published("bad").len()), (0, 0));
 }
 
-/// Parts in which the data of a graph come in.
-const PARTS: usize = 15;
-
 /// Rows of the data sets in the lake, as their manifests tell, by folder.
 fn lake(place: &Place) -> Vec<(String, u64)> {
     let manifests = place.files("graphs/out/lake").into_iter().filter(|f| f.ends_with("_selvedge.json"));
@@ -142,9 +139,45 @@ fn lake(place: &Place) -> Vec<(String, u64)> {
     manifests.map(|path| rows(&path)).collect()
 }
 
-/// The retailer's graph, whose data come in bit by bit, killed and resumed with each bit: what it publishes is what it is meant to.
-fn killed_and_resumed(name: &str) {
+/// How often each of the retailer's graphs is killed. `SELVEDGE_KILLS=200` makes the table of docs/kills.md.
+fn kills() -> usize {
+    std::env::var("SELVEDGE_KILLS").map_or(12, |kills| kills.parse().unwrap())
+}
+
+/// What a process is killed at, and up to which of it that a thread does.
+const FAMILIES: [(&str, &str, usize); 6] = [
+    ("rename", "rename,renameat,renameat2", 8),
+    ("sync", "fsync,fdatasync", 30),
+    ("remove", "unlink,unlinkat", 20),
+    ("write in place", "pwrite64,ftruncate", 300),
+    ("any of these", STEPS, 60),
+    ("anywhere", "read,write,openat,close,lseek,futex,mmap,munmap", 900),
+];
+
+/// Kills runs, each at another step, until it has done so often enough; `run` runs once under a family of steps and says whether it
+/// died. Tells how often at which.
+fn campaign(name: &str, mut run: impl FnMut(usize, &str, u64) -> bool) {
     toolchain::debian("strace", &["strace", "-V"]);
+    let (kills, mut deaths, mut by_family) = (kills(), 0, [0; FAMILIES.len()]);
+    for round in 0.. {
+        assert!(round < 10 * kills, "`{name}` was killed {deaths} times only");
+        let (_, steps, most) = FAMILIES[round % FAMILIES.len()];
+        // All over the range, the same in each campaign.
+        let n = 1 + (round / FAMILIES.len() * 37 + round) % most;
+        if run(round, steps, n as u64) {
+            deaths += 1;
+            by_family[round % FAMILIES.len()] += 1;
+        }
+        if deaths == kills {
+            break;
+        }
+    }
+    let told = FAMILIES.iter().zip(by_family).map(|((family, ..), n)| format!("{family} {n}"));
+    println!("killed {name} {deaths} times: {}", told.collect::<Vec<_>>().join(", "));
+}
+
+/// The retailer's graph, whose data come in bit by bit, killed and resumed with each bit: what it publishes is what it is meant to.
+fn stream(name: &str) {
     let graph = graphs::GRAPHS.iter().find(|g| g.name == name).unwrap();
     let path = format!("graphs/{name}");
     let caught_up = |place: &Place| {
@@ -158,10 +191,12 @@ fn killed_and_resumed(name: &str) {
     let shards = place.files(&format!("{path}/data"));
     let texts: Vec<Vec<u8>> = shards.iter().map(|shard| std::fs::read(shard).unwrap()).collect();
     shards.iter().for_each(|shard| std::fs::write(shard, "").unwrap());
+    // The last part comes when all is over.
+    let parts = kills() + 1;
     let feed = |part: usize| {
         for (shard, text) in shards.iter().zip(&texts) {
             let lines: Vec<&[u8]> = text.split_inclusive(|b| *b == b'\n').collect();
-            let (from, to) = (lines.len() * part / PARTS, lines.len() * (part + 1) / PARTS);
+            let (from, to) = (lines.len() * part / parts, lines.len() * (part + 1) / parts);
             let mut file = std::fs::File::options().append(true).open(shard).unwrap();
             file.write_all(&lines[from..to].concat()).unwrap();
         }
@@ -172,32 +207,75 @@ fn killed_and_resumed(name: &str) {
         let bytes = |shard: &std::path::PathBuf| std::fs::metadata(shard).unwrap().len();
         shards.iter().map(bytes).all(|bytes| bytes == 0 || kept.contains(&format!("\\\"offset\\\":{bytes},")))
     };
-    let mut deaths = 0;
-    for part in 0..PARTS - 1 {
-        feed(part);
-        let words = ["run", &path, "--quiet", "--set", "publish=100ms", "--threads", ["1", "2", "3"][part % 3]];
+    let mut fed = 0;
+    campaign(name, |round, steps, n| {
+        if fed < parts - 1 {
+            feed(fed);
+            fed += 1;
+        }
+        let words = ["run", &path, "--quiet", "--set", "publish=100ms", "--threads", ["1", "2", "3"][round % 3]];
         // A plugin's state comes back to as many instances as it came from.
         let words = if name == "mobile_events" { &words[..5] } else { &words };
-        deaths += u64::from(to_the_end(&place, doomed(&place, STEPS, 1 + 4 * part as u64, words), read));
-    }
-    feed(PARTS - 1);
+        to_the_end(&place, doomed(&place, steps, n, words), read)
+    });
+    (fed..parts).for_each(feed);
     let report = caught_up(&place);
-    assert!(deaths > 5, "killed {deaths} times only");
     graphs::check_output(&place, graph, &report);
-    assert_eq!(lake(&place), lake(&whole), "after {deaths} kills");
+    assert_eq!(lake(&place), lake(&whole));
+}
+
+/// The retailer's graph, killed and begun again: what it publishes in the end is what it is meant to.
+fn batch(name: &str) {
+    let graph = graphs::GRAPHS.iter().find(|g| g.name == name).unwrap();
+    let path = format!("graphs/{name}");
+    let place = graphs::place();
+    let check = || {
+        place.selvedge(&["run", &path, "--quiet", "--report", "report.json"]).code(0);
+        graphs::check_output(&place, graph, &json(&place.path("report.json")));
+    };
+    campaign(name, |round, steps, n| {
+        let memory = ["512MiB", "16MiB"][round / FAMILIES.len() % 2];
+        let words = ["run", &path, "--quiet", "--threads", ["1", "2", "4"][round % 3], "--memory", memory];
+        let died = to_the_end(&place, doomed(&place, steps, n, &words), || false);
+        if round % 10 == 9 {
+            check();
+        }
+        died
+    });
+    check();
+}
+
+#[test]
+fn inventory_killed_and_begun_again() {
+    batch("inventory");
+}
+
+#[test]
+fn market_iri_killed_and_begun_again() {
+    batch("market_iri");
+}
+
+#[test]
+fn market_numerator_killed_and_begun_again() {
+    batch("market_numerator");
+}
+
+#[test]
+fn customer_killed_and_begun_again() {
+    batch("customer");
 }
 
 #[test]
 fn mobile_events_killed_and_resumed() {
-    killed_and_resumed("mobile_events");
+    stream("mobile_events");
 }
 
 #[test]
 fn website_chat_killed_and_resumed() {
-    killed_and_resumed("website_chat");
+    stream("website_chat");
 }
 
 #[test]
 fn partner_feed_killed_and_resumed() {
-    killed_and_resumed("partner_feed");
+    stream("partner_feed");
 }

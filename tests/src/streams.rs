@@ -447,3 +447,55 @@ fn two_streams_and_a_table_are_joined_across_kills() {
     place.selvedge(&["run", "graph.ron", "--once"]).code(0);
     assert_eq!(found(), expected);
 }
+
+/// What becomes of what nodes remember when a graph is changed is told beforehand.
+#[test]
+fn two_versions_of_a_graph_are_compared() {
+    let place = Place::with(COPY);
+    let old = COPY.replace(
+        "\"out\": Files(input: \"events\",",
+        "\"once\": Dedup(input: \"events\", keys: [\"user\", \"n\"], keep: Any, within: (time: \"at\", for: \"1h\")),
+        \"twice\": Dedup(input: \"once\", keys: [\"n\"], keep: Any, within: (time: \"at\", for: \"1h\")),
+        \"out\": Files(input: \"twice\",",
+    );
+    let old = old
+        .replace("[\"events.errors\"]", "\"events.errors\"")
+        .replace("input: \"events.errors\"", "input: [\"events.errors\", \"once.errors\", \"twice.errors\"]");
+    place.write("old.ron", &old);
+    let told = place.selvedge(&["plan", "--diff", "old.ron", "old.ron"]).code(0).stdout;
+    assert_eq!(
+        told,
+        "the nodes are the same\nwhat is remembered, where NEW goes on after OLD\n  events  is gone on from\n  once    is gone on from\n  twice   is gone on from\n"
+    );
+    // Other settings go on with what there is; other keys do not fit; what is gone is dropped.
+    place.write("longer.ron", old.replacen("1h", "2h", 1).replace("\"events\": Stream", "\"events\": Stream"));
+    place
+        .selvedge(&["plan", "--diff", "old.ron", "longer.ron"])
+        .code(0)
+        .prints("~ once  Dedup other settings")
+        .prints("once    is gone on from");
+    place.write("keys.ron", old.replace("[\"user\", \"n\"]", "[\"user\"]"));
+    let told = place.selvedge(&["plan", "--diff", "old.ron", "keys.ron"]).code(1).stdout;
+    assert!(
+        told.contains("once    does not fit, and NEW is refused: then Dedup of (user: Utf8,")
+            && told.contains(" by user, n; now Dedup of"),
+        "{told}"
+    );
+    let told = place.selvedge(&["plan", "--diff", "old.ron", "graph.ron"]).code(0).stdout;
+    assert!(
+        told.contains("- once   Dedup is gone")
+            && told.contains("twice   is dropped")
+            && told.contains("~ out    Files other inputs"),
+        "{told}"
+    );
+    let told = place.selvedge(&["plan", "--diff", "graph.ron", "old.ron"]).code(0).stdout;
+    assert!(told.contains("+ once   Dedup is new") && told.contains("twice   begins with nothing"), "{told}");
+    let wider = old.replace("\"n\": Int64 }", "\"n\": Int64, \"extra\": Utf8 }");
+    place.write("wider.ron", wider);
+    place.selvedge(&["plan", "--diff", "old.ron", "wider.ron"]).code(1).prints("sends also extra: Utf8");
+    place.write("named.ron", old.replace("\"copy\"", "\"other\""));
+    place
+        .selvedge(&["plan", "--diff", "old.ron", "named.ron"])
+        .code(0)
+        .prints("the graph was `copy` and is `other`: nothing that is remembered is found");
+}

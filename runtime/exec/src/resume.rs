@@ -70,8 +70,8 @@ pub(crate) fn fits(plan: &Plan, last: &Checkpoint) -> std::result::Result<Vec<St
     Ok(notes)
 }
 
-/// What must stay as it is for a state to fit.
-fn shape(node: &Node) -> String {
+/// What must stay as it is for a state to fit: the kind of a node, the columns that come in, and its keys.
+pub fn shape(node: &Node) -> String {
     let ports = node.inputs.iter().enumerate().map(|(port, input)| {
         let columns = input.schema.fields().iter().map(|f| format!("{}: {}", f.name(), f.data_type()));
         let columns = columns.collect::<Vec<_>>().join(", ");

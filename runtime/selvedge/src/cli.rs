@@ -287,6 +287,9 @@ pub struct Plan {
     pub source: Source,
     #[arg(long, value_enum, default_value = "text")]
     pub format: PlanFormat,
+    /// An older version of the graph: print what differs, and what becomes of what its nodes remember
+    #[arg(long, value_name = "OLD")]
+    pub diff: Option<PathBuf>,
     /// Plan for this many threads [default: the number of cores]
     #[arg(long, value_parser = clap::value_parser!(u16).range(1..=1024))]
     pub threads: Option<u16>,

@@ -52,6 +52,31 @@ pub enum ValueKind {
     },
 }
 
+impl Value {
+    /// Whether both say the same, wherever they stand.
+    pub fn same(&self, other: &Value) -> bool {
+        let all = |a: &[Value], b: &[Value]| a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.same(b));
+        match (&self.kind, &other.kind) {
+            (ValueKind::Option(a), ValueKind::Option(b)) => match (a, b) {
+                (Some(a), Some(b)) => a.same(b),
+                (a, b) => a.is_none() && b.is_none(),
+            },
+            (ValueKind::List(a), ValueKind::List(b)) => all(a, b),
+            (ValueKind::Map(a), ValueKind::Map(b)) => {
+                a.len() == b.len() && a.iter().zip(b).all(|(a, b)| a.0.same(&b.0) && a.1.same(&b.1))
+            }
+            (ValueKind::Tuple { name: a, items: x, .. }, ValueKind::Tuple { name: b, items: y, .. }) => {
+                a == b && all(x, y)
+            }
+            (ValueKind::Struct { name: a, fields: x, .. }, ValueKind::Struct { name: b, fields: y, .. }) => {
+                let field = |f: &Field| y.iter().any(|g| f.name == g.name && f.value.same(&g.value));
+                a == b && x.len() == y.len() && x.iter().all(field)
+            }
+            (a, b) => a == b,
+        }
+    }
+}
+
 /// A text that no `Debug`, `Display` or JSON shows.
 #[derive(Clone, PartialEq)]
 pub struct Secret(String);
@@ -110,6 +135,27 @@ impl Value {
         match &self.kind {
             ValueKind::Struct { fields, .. } => fields.iter().find(|f| f.name == name).map(|f| &f.value),
             _ => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use crate::{FileId, parse};
+
+    #[test]
+    fn values_are_the_same_wherever_they_stand() {
+        let value = |text: &str| parse(FileId(0), text).unwrap();
+        let text = r#"A(a: [1, Some("x"), None], b: {"k": B(2, 'c')}, c: D)"#;
+        assert!(value(text).same(&value(r#"A( c: D,  b: { "k": B(2, 'c') }, a: [1, Some("x"), None] )"#)));
+        for other in [
+            "A(a: [1])",
+            r#"A(a: [1, Some("y"), None], b: {"k": B(2, 'c')}, c: D)"#,
+            r#"A(a: [1, Some("x"), None], b: {"k": B(3, 'c')}, c: D)"#,
+            r#"A(a: [1, Some("x"), Some(1)], b: {"k": B(2, 'c')}, c: D)"#,
+            r#"E(a: [1, Some("x"), None], b: {"k": B(2, 'c')}, c: D)"#,
+        ] {
+            assert!(!value(text).same(&value(other)), "{other}");
         }
     }
 }

@@ -442,8 +442,10 @@ fn sweep(database: &Path) {
         let name = name.to_string_lossy();
         if name.starts_with(&prefix)
             && name.ends_with(".staging")
-            && File::open(entry.path()).is_ok_and(|f| f.try_lock().is_ok())
+            && let Ok(file) = File::open(entry.path())
+            && file.try_lock().is_ok()
         {
+            // Locked until it is gone: a writer that has just made it waits, and sees that it has to make another.
             _ = fs::remove_file(entry.path());
         }
     }
