@@ -16,6 +16,7 @@ mod plugins;
 mod plugins_js;
 mod plugins_keyed;
 mod plugins_python;
+mod reload;
 mod stop;
 mod streams;
 mod tidy;

@@ -106,6 +106,7 @@ fn sessions_are_the_same_with_any_number_of_threads_and_after_a_trap() {
             let mut codes = codes(&place);
             assert_eq!(codes.remove("plugin.memory").unwrap_or_default(), traps);
             assert_eq!(codes, BTreeMap::from([("session.late".into(), 50), ("session.user".into(), 50)]));
+            assert!(report["state_peak_bytes"].as_u64() > Some(1 << 20), "an instance counts in the budget");
             let nodes = report["nodes"].as_array().unwrap();
             let node = nodes.iter().find(|n| n["name"] == "sessions").unwrap();
             assert_eq!(node["absorbed"], serde_json::json!([{"reason": "grouped", "rows": 6000}]));

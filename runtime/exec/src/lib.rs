@@ -31,7 +31,7 @@ pub use ledger::{Flow, Ledger, NodeLedger};
 pub use report::{
     Counted, EdgeReport, ErrorReport, Latency, NodeReport, PartWatermark, PortReport, Report, Sampled, Status,
 };
-pub use resume::shape;
+pub use resume::{shape, succeeds};
 pub use run::{Options, Running, Stopper, default_memory, process_peak, start};
 
 #[cfg(test)]

@@ -70,6 +70,25 @@ pub(crate) fn fits(plan: &Plan, last: &Checkpoint) -> std::result::Result<Vec<St
     Ok(notes)
 }
 
+/// Whether a run of `new` can take over from one of `old` that is at work; then what is new or gone, in words.
+pub fn succeeds(old: &Plan, new: &Plan) -> selvedge_node::Result<Vec<String>> {
+    if old.name != new.name {
+        let message = format!("the graph was named `{}` and is `{}` now", old.name, new.name);
+        return Err(Error::graph(message).help("what a graph remembers belongs to its name"));
+    }
+    for (plan, which) in [(old, "the graph that runs"), (new, "the new one")] {
+        let unsaved = plan.unsaved().next().map(|n| format!("cannot save what `{}` remembers", n.name));
+        let why = if plan.unbounded() { unsaved } else { Some("ends by itself".into()) };
+        if let Some(why) = why {
+            return Err(Error::graph(format!("{which} {why}")).help("stop it, and start it anew"));
+        }
+    }
+    let saves = old.graph.node_weights().filter(|node| node.saves);
+    let state = |node: &Node| NodeState { shape: shape(node), ..NodeState::default() };
+    let nodes = saves.map(|node| (node.name.clone(), state(node))).collect();
+    fits(new, &Checkpoint { nodes, ..Checkpoint::default() }).map_err(|(_, error)| error)
+}
+
 /// What must stay as it is for a state to fit: the kind of a node, the columns that come in, and its keys.
 pub fn shape(node: &Node) -> String {
     let ports = node.inputs.iter().enumerate().map(|(port, input)| {

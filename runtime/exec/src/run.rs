@@ -96,9 +96,9 @@ impl Stopper {
 }
 
 /// Schedules a plan and starts its threads. An error is the report of a run that came to nothing.
-pub fn start(plan: Plan, options: Options) -> std::result::Result<Running, Box<Report>> {
+pub fn start(plan: impl Into<Arc<Plan>>, options: Options) -> std::result::Result<Running, Box<Report>> {
     let (started, started_at) = (Instant::now(), now());
-    let plan = Arc::new(plan);
+    let plan = plan.into();
     begin(&plan, &options, started, started_at).map_err(|failure| {
         let report = report_of(&plan, &options, Status::Failed, Some(failure), vec![], vec![]);
         Box::new(Report { started_at, seconds: started.elapsed().as_secs_f64(), ..report })
@@ -361,6 +361,9 @@ impl Running {
             if due == Some(Due::Last) {
                 self.parked = true;
                 self.stop.halt();
+                if let Err(failure) = self.settle() {
+                    self.stop.fail(failure);
+                }
                 return None;
             }
         }
@@ -418,14 +421,17 @@ impl Running {
             let mut latency = self.ledger.nodes[*n].latency();
             births.iter().for_each(|(born, rows)| latency.add(born.elapsed(), *rows));
         }
-        let (Some(store), Some(mut next)) = (&self.store, next) else { return Ok(()) };
-        if held.is_none() && done.kept {
-            next.pending.clear();
-            store.save(&next).map_err(nowhere)?;
-        }
+        let (Some(store), Some(next)) = (&self.store, next) else { return Ok(()) };
         store.sweep(&next);
         self.checkpoint = next;
-        Ok(())
+        if held.is_none() { self.settle() } else { Ok(()) }
+    }
+
+    /// The run has published all: the next one has nothing to finish, and may be of a graph without one of the sinks.
+    fn settle(&mut self) -> std::result::Result<(), Failure> {
+        let Some(store) = self.store.as_ref().filter(|_| !self.checkpoint.pending.is_empty()) else { return Ok(()) };
+        self.checkpoint.pending.clear();
+        store.save(&self.checkpoint).map_err(|error| Failure { node: None, error })
     }
 
     /// Takes back what was flushed and not committed, unless a checkpoint has it for the next run to commit.

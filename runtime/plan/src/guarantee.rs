@@ -38,7 +38,7 @@ impl Plan {
     }
 
     /// Transforms whose state cannot be kept.
-    fn unsaved(&self) -> impl Iterator<Item = &Node> {
+    pub fn unsaved(&self) -> impl Iterator<Item = &Node> {
         self.graph.node_weights().filter(|n| matches!(n.work, Work::Transform(_)) && !n.saves)
     }
 

@@ -1,14 +1,25 @@
-//! SIGINT and SIGTERM: the first one drains the run, the second one stops it at once, the third ends the process.
+//! SIGINT and SIGTERM: the first one drains the run, the second one stops it at once, the third ends the process. SIGHUP has the
+//! graph read again, unless it tells that the terminal is gone, which ends the run.
 
 use selvedge_exec::Stopper;
+use std::io::IsTerminal;
 use std::sync::atomic::{AtomicUsize, Ordering::SeqCst};
-use std::sync::{Arc, Mutex, PoisonError};
+use std::sync::{Arc, Condvar, Mutex, PoisonError};
 
 /// Passes signals on to the run that is at work.
 #[derive(Clone, Default)]
 pub struct Signals {
     count: Arc<AtomicUsize>,
     current: Arc<Mutex<Option<Stopper>>>,
+    reload: Arc<(Mutex<Reload>, Condvar)>,
+}
+
+#[derive(Default)]
+struct Reload {
+    /// Somebody wants it. Kept from one run to the next, so that none is missed in between.
+    wanted: bool,
+    /// The run that could be replaced has ended.
+    over: bool,
 }
 
 impl Signals {
@@ -22,13 +33,19 @@ impl Signals {
             use tokio::signal::unix::{SignalKind, signal};
             let Ok(runtime) = tokio::runtime::Builder::new_current_thread().enable_all().build() else { return };
             runtime.block_on(async {
-                let (Ok(mut int), Ok(mut term)) = (signal(SignalKind::interrupt()), signal(SignalKind::terminate()))
-                else {
-                    return;
-                };
+                let kinds = [SignalKind::interrupt(), SignalKind::terminate(), SignalKind::hangup()];
+                let [Ok(mut int), Ok(mut term), Ok(mut hangup)] = kinds.map(signal) else { return };
+                let at_terminal = std::io::stderr().is_terminal();
                 drop(ready);
                 loop {
-                    tokio::select! { _ = int.recv() => {}, _ = term.recv() => {} }
+                    tokio::select! {
+                        _ = int.recv() => {}
+                        _ = term.recv() => {}
+                        _ = hangup.recv() => if !at_terminal || std::io::stderr().is_terminal() {
+                            heard.change_reload(|reload| reload.wanted = true);
+                            continue;
+                        }
+                    }
                     heard.count.fetch_add(1, SeqCst);
                     heard.pass_on();
                 }
@@ -46,7 +63,28 @@ impl Signals {
     /// From now on signals stop this run; one that came before does so at once.
     pub fn watch(&self, stopper: Stopper) {
         *self.current.lock().unwrap_or_else(PoisonError::into_inner) = Some(stopper);
+        self.change_reload(|reload| reload.over = false);
         self.pass_on();
+    }
+
+    /// Waits until the run that is watched is to be replaced; false: it is over.
+    pub fn reload_wanted(&self) -> bool {
+        let (reload, changed) = &*self.reload;
+        let reload = reload.lock().unwrap_or_else(PoisonError::into_inner);
+        let waited = changed.wait_while(reload, |reload| !reload.wanted && !reload.over);
+        let mut reload = waited.unwrap_or_else(PoisonError::into_inner);
+        !reload.over && std::mem::take(&mut reload.wanted)
+    }
+
+    /// The run that is watched has ended.
+    pub fn over(&self) {
+        self.change_reload(|reload| reload.over = true);
+    }
+
+    fn change_reload(&self, change: impl FnOnce(&mut Reload)) {
+        let (reload, changed) = &*self.reload;
+        change(&mut reload.lock().unwrap_or_else(PoisonError::into_inner));
+        changed.notify_all();
     }
 
     fn pass_on(&self) {

@@ -4,7 +4,7 @@ use crate::bindings::selvedge::plugin::{batches, clock, counters, logging, rows,
 use crate::effects::{Effect, Effects};
 use crate::limits::Bounds;
 use crate::stdio::Tail;
-use selvedge_node::Rejection;
+use selvedge_node::{Memory, Rejection, Reservation};
 use std::collections::BTreeMap;
 use std::sync::Arc;
 use std::time::{Instant, SystemTime, UNIX_EPOCH};
@@ -38,6 +38,8 @@ pub struct Host {
 /// Memory and tables of an instance, and their limits.
 pub struct Taken {
     pub memory: usize,
+    /// What the memory takes out of the run's budget, so that nodes that can spill make room for it.
+    booked: Option<Reservation>,
     table: usize,
     memory_limit: usize,
     table_limit: usize,
@@ -47,7 +49,15 @@ pub struct Taken {
 
 impl Taken {
     pub fn new(bounds: &Bounds) -> Taken {
-        Taken { memory: 0, table: 0, memory_limit: bounds.memory, table_limit: bounds.table_elements, denied: None }
+        let (memory_limit, table_limit) = (bounds.memory, bounds.table_elements);
+        Taken { memory: 0, booked: None, table: 0, memory_limit, table_limit, denied: None }
+    }
+
+    /// From now on this counts in the budget.
+    pub fn book(&mut self, budget: &Memory) {
+        let mut booked = budget.reserve();
+        booked.resize(self.memory as u64);
+        self.booked = Some(booked);
     }
 }
 
@@ -61,6 +71,9 @@ impl ResourceLimiter for Taken {
             return Err(format_err!("{words}"));
         }
         self.memory = total;
+        if let Some(booked) = &mut self.booked {
+            booked.resize(total as u64);
+        }
         Ok(true)
     }
     fn table_growing(&mut self, current: usize, desired: usize, _: Option<usize>) -> wasmtime::Result<bool> {

@@ -102,10 +102,12 @@ impl Instance {
         self.store.data().taken.memory
     }
 
-    /// Sizes of batches are told as the run has them.
-    pub fn wants(&mut self, task: &Task) {
+    /// Makes it part of a run: sizes of batches are told as the run has them, and its memory counts in the run's budget.
+    pub fn join(&mut self, task: &Task) {
         let (rows, bytes) = (task.batch_rows as u32, task.batch_bytes as u64);
-        self.store.data_mut().wanted = batches::Size { rows, bytes };
+        let host = self.store.data_mut();
+        host.wanted = batches::Size { rows, bytes };
+        host.taken.book(&task.memory);
     }
 
     pub fn is_dead(&self) -> bool {

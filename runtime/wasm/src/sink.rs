@@ -33,7 +33,7 @@ impl Sink for PluginSink {
         };
         let config = &self.opening.config;
         let opened = self.fresh().and_then(|mut instance| {
-            instance.wants(task);
+            instance.join(task);
             self.opening
                 .arriving
                 .with(|ports| instance.sink("open", None, |g, s| g.call_open(s, config, ports, told)))?;

@@ -62,7 +62,7 @@ impl Split for PluginSplit {
             instances: task.instances as u32,
         };
         let opened = Instance::new(&read.setup).and_then(|mut instance| {
-            instance.wants(task);
+            instance.join(task);
             let position = self.position.as_deref();
             instance.source("open", |g, s| g.call_open(s, &read.config, told, &self.name, position))?;
             Ok(instance)

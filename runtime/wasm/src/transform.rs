@@ -33,7 +33,7 @@ impl Opening {
     /// `task` is none for an instance that all threads share.
     fn open(&self, task: Option<&Task>) -> std::result::Result<Instance, Trouble> {
         let mut made = Instance::new(&self.setup)?;
-        task.inspect(|task| made.wants(task));
+        task.inspect(|task| made.join(task));
         let task = types::Task {
             graph: &self.graph,
             node: &self.setup.node,

@@ -5,9 +5,10 @@ use crate::cli::Run;
 use crate::progress::Progress;
 use crate::signals::Signals;
 use crate::{graphs, recording, screen};
-use selvedge_exec::{Options, Report, Status};
+use selvedge_exec::{Options, Report, Running, Status};
 use selvedge_plan::Plan;
 use std::path::{Path, PathBuf};
+use std::sync::Arc;
 use std::time::{SystemTime, UNIX_EPOCH};
 
 pub fn run(args: &Run) -> u8 {
@@ -55,7 +56,7 @@ pub fn run(args: &Run) -> u8 {
         if once && !args.once && plan.unbounded() && !args.quiet {
             screen::error(&format!("`{}` is read until it has caught up; run it alone to keep it running", plan.name));
         }
-        let report = one(plan, i, once, args, &signals);
+        let report = one(&paths[i], plan, i, once, args, &signals);
         code = code.max(report.status.exit_code());
         code = code.max(show(&report, args, graphs));
     }
@@ -69,10 +70,52 @@ fn checked(path: &Path, args: &Run) -> graphs::Checked {
     })
 }
 
-fn one(plan: Plan, number: usize, once: bool, args: &Run, signals: &Signals) -> Report {
+/// Runs a graph and, where its file changes and the change is asked for, what it says then; the report is that of the last version.
+fn one(path: &Path, plan: Plan, number: usize, once: bool, args: &Run, signals: &Signals) -> Report {
+    let mut plan = Arc::new(plan);
+    let mut before: Option<Arc<Plan>> = None;
+    loop {
+        let (report, next) = match selvedge_exec::start(plan.clone(), options(number, once, args)) {
+            Ok(running) => version(running, path, &plan, args, signals),
+            Err(report) => (*report, None),
+        };
+        let came_to_nothing = report.status == Status::Failed && report.committed.is_empty();
+        match (next, before.take()) {
+            // It has published nothing: what it was to take over is as it was.
+            (_, Some(before)) if came_to_nothing && !signals.heard() => {
+                let why = report.error.map(|e| format!("{}: {}", e.node, e.message)).unwrap_or_default();
+                screen::error(&format!("`{}` goes on as it was: the new graph failed at once: {why}", plan.name));
+                plan = before;
+            }
+            (Some(next), _) if report.status == Status::Done && !signals.heard() => {
+                if !args.quiet {
+                    screen::print(&screen::ledger(&report));
+                }
+                before = Some(std::mem::replace(&mut plan, Arc::new(next)));
+            }
+            _ => return report,
+        }
+    }
+}
+
+/// Runs one version of a graph to its end: its report, and what is to take over.
+fn version(running: Running, path: &Path, plan: &Plan, args: &Run, signals: &Signals) -> (Report, Option<Plan>) {
+    let stopper = running.stopper();
+    signals.watch(stopper.clone());
+    std::thread::scope(|scope| {
+        let next = scope.spawn(|| next(path, plan, args, signals).inspect(|_| stopper.drain()));
+        let progress = (!args.quiet).then(|| Progress::show(&running));
+        let report = running.join();
+        drop(progress);
+        signals.over();
+        (report, next.join().ok().flatten())
+    })
+}
+
+fn options(number: usize, once: bool, args: &Run) -> Options {
     let cores = std::thread::available_parallelism().map_or(1, |n| n.get());
     let nanos = SystemTime::now().duration_since(UNIX_EPOCH).map_or(0, |d| d.as_nanos());
-    let options = Options {
+    Options {
         threads: args.threads.map_or(cores, usize::from),
         memory: args.memory,
         // What was recorded is no progress of the sources.
@@ -80,16 +123,32 @@ fn one(plan: Plan, number: usize, once: bool, args: &Run, signals: &Signals) -> 
         once,
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         run: format!("{nanos:x}-{}-{number}", std::process::id()),
-    };
-    let running = match selvedge_exec::start(plan, options) {
-        Ok(running) => running,
-        Err(report) => return *report,
-    };
-    signals.watch(running.stopper());
-    let progress = (!args.quiet).then(|| Progress::show(&running));
-    let report = running.join();
-    drop(progress);
-    report
+    }
+}
+
+/// Waits until the graph is to be replaced by what its file says now and can be; `None`: the run has ended before.
+fn next(path: &Path, plan: &Plan, args: &Run, signals: &Signals) -> Option<Plan> {
+    while signals.reload_wanted() {
+        let new = checked(path, args).or_print(false);
+        let new = new.ok_or_else(|| "the new graph has errors".to_string()).and_then(|new| {
+            if !args.replay.is_empty() {
+                return Err("a replay ends by itself".into());
+            }
+            let notes = selvedge_exec::succeeds(plan, &new);
+            notes
+                .map(|notes| (new, notes))
+                .map_err(|e| e.help.map_or(e.message.clone(), |h| format!("{}; {h}", e.message)))
+        });
+        match new {
+            Ok((new, notes)) => {
+                screen::error(&format!("`{}` goes on as {} says now", plan.name, path.display()));
+                notes.iter().for_each(|note| screen::error(note));
+                return Some(new);
+            }
+            Err(why) => screen::error(&format!("`{}` goes on as it was: {why}", plan.name)),
+        }
+    }
+    None
 }
 
 /// Prints and writes the report; answers with the exit code of doing so.

@@ -111,8 +111,7 @@ reasons of rejected rows (`lines.utf8` and `lines.record_too_long` of plain text
 - **Truncation**: a shard that is shorter than what was read of it is read from its start. Counter `shards truncated`.
 - **Removal**: what was there is read to its end. A file that comes back under the name is a new one.
 - Where a shard has been read to is kept in the state folder (`--state`) by its name: the file's number (inode), the offset in bytes, and
-  the line. It is kept when the run ends, and, where no node of the graph has state, after each publication. A run that is killed in
-  between reads again what it had read since.
+  the line. It is part of each checkpoint, so that what is published and what has been read always go together.
 
 ### Event time
 `event_time: (column: "at", lateness: "10s", idle: "30s", future: "1h")`
