@@ -6,6 +6,7 @@ mod bookmarks;
 mod catalogue;
 mod crawl;
 mod exit_codes;
+mod faults;
 mod graph_tests;
 mod graphs;
 mod harness;

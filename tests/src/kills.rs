@@ -33,7 +33,7 @@ const GRAPH: &str = r#"Graph(
 const STEPS: &str = "rename,renameat,renameat2,fsync,fdatasync,unlink,unlinkat,ftruncate,pwrite64";
 
 /// A minute has twenty events, of five users.
-fn events(numbers: std::ops::Range<u64>) -> String {
+pub fn events(numbers: std::ops::Range<u64>) -> String {
     let event = |n: u64| {
         let (hour, minute, second) = (n / 1200 % 24, n / 20 % 60, n % 20);
         format!("{{\"user\":\"u{}\",\"at\":\"2026-01-01T{hour:02}:{minute:02}:{second:02}Z\",\"n\":{n}}}\n", n % 5)
@@ -41,7 +41,7 @@ fn events(numbers: std::ops::Range<u64>) -> String {
     numbers.map(event).collect()
 }
 
-fn append(place: &Place, text: &str) {
+pub fn append(place: &Place, text: &str) {
     let path = place.path("in/a.ndjson");
     std::fs::create_dir_all(path.parent().unwrap()).unwrap();
     std::fs::File::options().create(true).append(true).open(path).unwrap().write_all(text.as_bytes()).unwrap();
@@ -82,14 +82,40 @@ fn to_the_end(place: &Place, mut running: Running, done: impl Fn() -> bool) -> b
     ran.code.is_none()
 }
 
-#[test]
-fn killed_at_every_step_a_stream_publishes_every_row_once() {
-    toolchain::debian("strace", &["strace", "-V"]);
+/// The graph, and where its connections lead to.
+pub fn place() -> Place {
     let place = Place::with(GRAPH);
     place.write(
         "connections.ron",
         r#"Connections(profiles: {"local": {"db": Sqlite(path: "house.db"), "here": Folder(path: ".")}})"#,
     );
+    place
+}
+
+/// Fails the test unless each of so many rows is at each sink, once.
+pub fn arrived_once(place: &Place, rows: u64, after: &str) {
+    let all: Vec<u64> = (0..rows).collect();
+    assert_eq!(numbers(&place.published("files")), all, "files, {after}");
+    assert_eq!(numbers(&place.published("events")), all, "search, {after}");
+    assert_eq!(numbers(&place.published("shards")), all, "shards, {after}");
+    let db = rusqlite::Connection::open(place.path("house.db")).unwrap();
+    let table = "select count(*), count(distinct n), coalesce(max(n), 0) from events";
+    let found: (u64, u64, u64) = db.query_row(table, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
+    assert_eq!(found, (rows, rows, rows - 1), "table, {after}");
+    let counted = place.published("counted");
+    let sum = |field: &str| {
+        let values = counted.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()[field].as_u64().unwrap());
+        values.sum::<u64>()
+    };
+    assert_eq!((sum("rows"), sum("n")), (rows, rows * (rows - 1) / 2), "windows, {after}");
+    assert_eq!(counted.len() as u64, rows / 4, "four rows of a user in a minute are one window, {after}");
+    assert_eq!((place.published("late").len(), place.published("bad").len()), (0, 0), "{after}");
+}
+
+#[test]
+fn killed_at_every_step_a_stream_publishes_every_row_once() {
+    toolchain::debian("strace", &["strace", "-V"]);
+    let place = place();
     let (mut rows, mut deaths) = (0, 0);
     for steps in ["rename,renameat,renameat2", "fsync,fdatasync", "unlink,unlinkat", "pwrite64,ftruncate", STEPS] {
         let mut survived = 0;
@@ -111,22 +137,7 @@ fn killed_at_every_step_a_stream_publishes_every_row_once() {
     place.selvedge(&["run", "graph.ron", "--once"]).code(0);
     assert!(deaths > 40, "killed {deaths} times only");
 
-    let all: Vec<u64> = (0..rows).collect();
-    assert_eq!(numbers(&place.published("files")), all, "files, after {deaths} kills");
-    assert_eq!(numbers(&place.published("events")), all, "search");
-    assert_eq!(numbers(&place.published("shards")), all, "shards");
-    let db = rusqlite::Connection::open(place.path("house.db")).unwrap();
-    let table = "select count(*), count(distinct n), coalesce(max(n), 0) from events";
-    let found: (u64, u64, u64) = db.query_row(table, [], |r| Ok((r.get(0)?, r.get(1)?, r.get(2)?))).unwrap();
-    assert_eq!(found, (rows, rows, rows - 1), "table");
-    let counted = place.published("counted");
-    let sum = |field: &str| {
-        let values = counted.iter().map(|line| serde_json::from_str::<Value>(line).unwrap()[field].as_u64().unwrap());
-        values.sum::<u64>()
-    };
-    assert_eq!((sum("rows"), sum("n")), (rows, rows * (rows - 1) / 2), "windows");
-    assert_eq!(counted.len() as u64, rows / 4, "four rows of a user in a minute are one window");
-    assert_eq!((place.published("late").len(), place.published("bad").len()), (0, 0));
+    arrived_once(&place, rows, &format!("after {deaths} kills"));
 }
 
 /// Rows of the data sets in the lake, as their manifests tell, by folder.
