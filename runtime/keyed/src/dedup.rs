@@ -219,23 +219,22 @@ scratch folder and is worked off, part by part, when the input ends. Output orde
             // The rows that were sent last are those of all keys: one instance counts them.
             let partitioning = if in_order || !by_time { Partitioning::InOrder } else { by_key };
             let make = move |task: &Task| Ok(recent::Recent::new(&hasher, &within, task));
-            let built = Built::transform(output, partitioning, make).may_reject(by_time);
-            let built = built.saves();
+            let built = Built::transform(output, partitioning, make).may_reject(by_time).saves();
             return Ok(if by_time { built.time(EventTime::Needs) } else { built });
         }
         let waits =
             "give `within: (time: \"…\", for: \"24h\")` with `keep: Any` or `First`, so that keys are forgotten";
         if let Some(order) = order {
             let make = move |task: &Task| best::Best::new(&schema, &hasher, Some(order.clone()), task);
-            return Ok(Built::transform(output, by_key, make).waits_for_end(waits));
+            return Ok(Built::transform(output, by_key, make).waits_for_end(waits).saves());
         }
         if latest && config.keys.is_some() {
             let make = move |task: &Task| best::Best::new(&schema, &hasher, None, task);
-            return Ok(Built::transform(output, Partitioning::InOrder, make).waits_for_end(waits));
+            return Ok(Built::transform(output, Partitioning::InOrder, make).waits_for_end(waits).saves());
         }
         let partitioning = if in_order { Partitioning::InOrder } else { by_key };
         let make = move |task: &Task| distinct::Distinct::new(&schema, &hasher, task);
-        Ok(Built::transform(output, partitioning, make).waits_for_end(waits))
+        Ok(Built::transform(output, partitioning, make).waits_for_end(waits).saves())
     }
 }
 

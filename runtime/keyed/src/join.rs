@@ -5,6 +5,7 @@ mod shape;
 mod table;
 mod within;
 
+use crate::hashed::{hashed, unhashed};
 use probe::{Counts, Probe};
 use selvedge_node::prelude::*;
 use selvedge_node::{EventTime, Reservation};
@@ -384,7 +385,7 @@ impl Transform for Work {
         }
         let Some(table) = &self.table else { return Ok(()) };
         if !self.saved || !to.keep(&[TABLE.to_string()]) {
-            table.each(|rows, hashes| to.put(TABLE, &within::hashed(rows, hashes)?))?;
+            table.each(|rows, hashes| to.put(TABLE, &hashed(rows, hashes)?))?;
             self.saved = true;
         }
         Ok(())
@@ -392,7 +393,7 @@ impl Transform for Work {
 
     fn load(&mut self, part: &str, batch: RecordBatch) -> Result<()> {
         let port = if part == "left" { LEFT } else { RIGHT };
-        let (rows, hashes) = within::unhashed(&batch)?;
+        let (rows, hashes) = unhashed(&batch)?;
         match &mut self.waiting[port] {
             Some(waiting) => waiting.push(&rows, &hashes),
             None => Err(Error::bug("state comes after the table was made")),

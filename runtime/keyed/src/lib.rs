@@ -2,6 +2,7 @@
 
 mod dedup;
 mod group_sort;
+mod hashed;
 mod join;
 mod send;
 

@@ -115,6 +115,11 @@ impl KeySet {
         }
     }
 
+    /// All keys, in no order; the key 0 as 1.
+    pub fn keys(&self) -> impl Iterator<Item = u128> + '_ {
+        self.segments.iter().flat_map(Segment::keys)
+    }
+
     #[inline(always)]
     fn segment_of(&self, key: u128) -> usize {
         self.directory[prefix(key, self.depth)] as usize

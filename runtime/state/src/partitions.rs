@@ -224,15 +224,14 @@ impl Partitions {
         Ok(())
     }
 
-    /// All rows so far, with their hashes as the last column; they stay.
+    /// All rows so far, with their hashes as the last column; they stay. Those of a key come in the order in which they came.
     pub fn each(&mut self, mut then: impl FnMut(&RecordBatch) -> Result<()>) -> Result<()> {
-        let held = self.pending.iter().chain(self.parts.iter().flat_map(|part| &part.pieces));
-        held.into_iter().try_for_each(&mut then)?;
         for extent in self.parts.iter().flat_map(|part| &part.extents) {
             let store = self.store.as_mut().ok_or_else(|| Error::bug("a partition without its spill file"))?;
             then(&store.read(extent)?)?;
         }
-        Ok(())
+        let held = self.parts.iter().flat_map(|part| &part.pieces).chain(&self.pending);
+        held.into_iter().try_for_each(then)
     }
 
     /// Puts everything on disk, to leave the memory to others for a while.

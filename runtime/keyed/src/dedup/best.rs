@@ -7,12 +7,13 @@
 //! one row, so skew costs nothing.
 
 use super::order::{Keys, Order, hashable};
+use crate::hashed::unhashed;
 use crate::send::send_kept;
 use arrow::array::BooleanBufferBuilder;
 use arrow::buffer::BooleanBuffer;
 use arrow::compute::filter_record_batch;
-use selvedge_node::Reservation;
 use selvedge_node::prelude::*;
+use selvedge_node::{Reservation, Save};
 use selvedge_state::{KeyIndex, Partition, Partitions, Piece, RowHasher, batch_bytes};
 use std::cell::OnceCell;
 use std::cmp::Ordering;
@@ -245,6 +246,15 @@ impl Transform for Best {
             Some(partitions) => partitions.push(&batch, &self.hashes),
             None => Err(Error::bug("rows after the end of the input")),
         }
+    }
+
+    fn save(&mut self, to: &mut dyn Save) -> Result<()> {
+        self.partitions.iter_mut().try_for_each(|partitions| partitions.each(|rows| to.put("rows", rows)))
+    }
+
+    fn load(&mut self, _: &str, batch: RecordBatch) -> Result<()> {
+        let (rows, hashes) = unhashed(&batch)?;
+        self.partitions.iter_mut().try_for_each(|partitions| partitions.push(&rows, &hashes))
     }
 
     fn finish(&mut self, out: &mut dyn Out) -> Result<()> {

@@ -14,9 +14,10 @@ use super::probe::{lonely_left, lonely_right};
 use super::shape::Shape;
 use super::{How, LEFT, On, RIGHT};
 use crate::group_sort::{Clock, time_column};
+use crate::hashed::hashes;
 use arrow::array::{Array, Int64Array, UInt32Array};
 use arrow::compute::{filter_record_batch, interleave, not, take};
-use block::{Block, arrivals, hashes, merge_here, merge_to_disk, stored};
+use block::{Block, arrivals, merge_here, merge_to_disk, stored};
 use selvedge_node::prelude::*;
 use selvedge_node::{Period, Reservation, Span};
 use selvedge_state::{RowHasher, compact_views};
@@ -124,18 +125,6 @@ fn bytes<'a>(blocks: impl Iterator<Item = &'a Block>) -> u64 {
 }
 
 /// Rows with the hashes of their keys as the last column: how state is put down.
-pub(super) fn hashed(rows: &RecordBatch, hashes: &[u128]) -> Result<RecordBatch> {
-    let mut fields: Vec<_> = rows.schema().fields().iter().cloned().collect();
-    fields.push(Arc::new(block::hash_field()));
-    let mut columns = rows.columns().to_vec();
-    columns.push(block::hash_column(hashes.iter().map(|&hash| hash as i128)));
-    Ok(RecordBatch::try_new(Arc::new(Schema::new(fields)), columns)?)
-}
-
-pub(super) fn unhashed(batch: &RecordBatch) -> Result<(RecordBatch, Vec<u128>)> {
-    let columns: Vec<usize> = (0..batch.num_columns() - 1).collect();
-    Ok((batch.project(&columns)?, hashes(batch).iter().map(|&hash| hash as u128).collect()))
-}
 
 pub(crate) struct Work {
     shape: Shape,

@@ -4,18 +4,17 @@
 //! into a larger one, and a block that is too much for memory goes to disk page by page. Of a row on disk its time, whether it has
 //! had a match and a share of a filter stay in memory.
 
-use arrow::array::{Array, ArrayRef, AsArray, BooleanArray, Decimal128Array, Int64Array, RecordBatch, UInt32Array};
+use crate::hashed::{hash_column, hash_field, hashes};
+use arrow::array::{Array, AsArray, BooleanArray, Int64Array, RecordBatch, UInt32Array};
 use arrow::compute::{filter_record_batch, interleave, take_record_batch};
-use arrow::datatypes::{DataType, Decimal128Type, Field, Int64Type, Schema, SchemaRef};
-use selvedge_node::{Error, HASH_COLUMN, Result, Task};
+use arrow::datatypes::{DataType, Field, Int64Type, Schema, SchemaRef};
+use selvedge_node::{Error, Result, Task};
 use selvedge_state::{KeyFilter, SpillFile, SpillWriter, batch_bytes};
 use std::cell::Cell;
 use std::cmp::Reverse;
 use std::collections::BinaryHeap;
 use std::ops::Range;
 use std::sync::Arc;
-
-const HASH: DataType = DataType::Decimal128(38, 0);
 
 /// Bytes in memory for a row besides its batch: its time, and whether it has had a match.
 const BESIDE: u64 = 9;
@@ -28,19 +27,6 @@ pub(super) fn stored(schema: &Schema) -> SchemaRef {
     let own = schema.fields().iter().cloned();
     let more = [Field::new("\0arrival", DataType::Int64, false), hash_field()];
     Arc::new(Schema::new(own.chain(more.map(Arc::new)).collect::<Vec<_>>()))
-}
-
-pub(in crate::join) fn hash_field() -> Field {
-    Field::new(HASH_COLUMN, HASH, false)
-}
-
-/// The hashes of the keys of stored rows.
-pub(super) fn hashes(batch: &RecordBatch) -> &[i128] {
-    batch.column(batch.num_columns() - 1).as_primitive::<Decimal128Type>().values()
-}
-
-pub(in crate::join) fn hash_column(hashes: impl Iterator<Item = i128>) -> ArrayRef {
-    Arc::new(Decimal128Array::from_iter_values(hashes).with_data_type(HASH))
 }
 
 /// When stored rows arrived: the how manieth of their input they are.

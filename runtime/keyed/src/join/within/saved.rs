@@ -10,8 +10,9 @@
 //! those. Rows that are settled stay in their parts; the clock says which they are. Once most of what the parts have is
 //! settled, all that is held begins anew.
 
-use super::block::{Block, arrivals, hash_column, hashes};
+use super::block::{Block, arrivals};
 use super::{Side, Work};
+use crate::hashed::{hash_column, hashes};
 use crate::join::{LEFT, RIGHT};
 use arrow::array::{ArrayRef, AsArray, BooleanArray, Int64Array, RecordBatch};
 use arrow::compute::filter_record_batch;
