@@ -18,6 +18,7 @@ mod plugins_js;
 mod plugins_keyed;
 mod plugins_python;
 mod reload;
+mod resume;
 mod stop;
 mod streams;
 mod tidy;

@@ -156,6 +156,7 @@ fn run(plan: Plan) -> f64 {
         memory: default_memory(),
         state: None,
         once: false,
+        checkpoint_every: std::time::Duration::MAX,
         scratch: std::env::temp_dir(),
         run: format!("bench-{}", std::process::id()),
     };

@@ -64,12 +64,13 @@ pub(crate) struct Prepared {
     pub head: Head,
 }
 
-/// Prepares every thread of a schedule; nothing is started. `task` is what all instances are told alike.
+/// Prepares every thread of a schedule; nothing is started. `epochs`: there are barriers. `task` is what all instances are told alike.
 pub(crate) fn prepare(
     plan: &Plan,
     schedule: &Schedule,
     mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>>,
     queue_bytes: u64,
+    epochs: bool,
     task: &Task,
     stop: &Arc<Stop>,
     states: &BTreeMap<String, NodeState>,
@@ -80,8 +81,8 @@ pub(crate) fn prepare(
     let mut receivers: Vec<Vec<QueueReceiver>> = vec![];
     for stage in &schedule.stages {
         let keyed = matches!(graph[stage.nodes[0]].partitioning, Partitioning::Keys(_));
-        // Where rows never end, barriers and watermarks must come to each instance in its own order.
-        let own = keyed || plan.unbounded();
+        // Barriers and watermarks must come to each instance in its own order.
+        let own = keyed || epochs;
         let count = if own { stage.instances } else { 1 };
         let limit = if own { queue_bytes } else { queue_bytes * stage.instances as u64 };
         let (tx, rx) = (0..count).map(|_| queue(limit, stop)).unzip();

@@ -23,7 +23,7 @@ use std::io::{ErrorKind, Write};
 use std::path::{Path, PathBuf};
 
 /// Rises when an older release could not read what this one writes.
-const VERSION: u32 = 1;
+const VERSION: u32 = 2;
 
 /// Node name → split name → position.
 pub(crate) type AllPositions = BTreeMap<String, Positions>;
@@ -46,6 +46,18 @@ pub(crate) struct Checkpoint {
     pub pending: BTreeMap<String, Vec<Pending>>,
     #[serde(default)]
     pub nodes: BTreeMap<String, NodeState>,
+    /// Of a run that ends by itself, and has not published yet: what sinks have flushed goes with the rest, at its end.
+    #[serde(default)]
+    pub unfinished: Option<Unfinished>,
+}
+
+/// A run under way.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Unfinished {
+    /// All that must be the same for another run to go on.
+    pub of: String,
+    /// Where the sources stood before it, for a run that begins anew.
+    pub before: AllPositions,
 }
 
 /// What one node remembers.
@@ -64,7 +76,7 @@ impl Checkpoint {
     }
     /// Whether the next run would miss it.
     pub fn remembers(&self) -> bool {
-        self.has_state() || !self.positions.is_empty() || !self.pending.is_empty()
+        self.has_state() || !self.positions.is_empty() || !self.pending.is_empty() || self.unfinished.is_some()
     }
 }
 

@@ -40,6 +40,8 @@ impl Gathered {
 
 pub(crate) struct Epochs {
     threads: usize,
+    /// The epoch that was closed last when the run began.
+    pub first: u64,
     /// The epoch that is being closed, or was closed last.
     wanted: AtomicU64,
     state: Mutex<State>,
@@ -80,9 +82,10 @@ impl Wake for Epochs {
 }
 
 impl Epochs {
-    pub fn new(threads: usize, stop: &Stop) -> Arc<Epochs> {
-        let epochs =
-            Arc::new(Epochs { threads, wanted: AtomicU64::new(0), state: Mutex::default(), changed: Condvar::new() });
+    /// Epochs after `first`.
+    pub fn new(threads: usize, first: u64, stop: &Stop) -> Arc<Epochs> {
+        let state = Mutex::new(State { closed: first, ..State::default() });
+        let epochs = Arc::new(Epochs { threads, first, wanted: AtomicU64::new(first), state, changed: Condvar::new() });
         let wake: Arc<dyn Wake> = epochs.clone();
         stop.wake_on_stop(Arc::downgrade(&wake));
         epochs
@@ -137,6 +140,12 @@ impl Epochs {
             () if state.park => Some(Due::Last),
             () => state.soon.then_some(Due::Epoch),
         }
+    }
+
+    /// Waits for that long; whether the threads have ended by then, or the run is stopping.
+    pub fn ended_within(&self, time: Duration, stop: &Stop) -> bool {
+        let ended = |state: &State| state.left == self.threads || stop.stopping();
+        ended(&self.until(Some(time), ended))
     }
 
     /// Has all sources pause, and waits until everything sent has arrived. `None`: the run ended meanwhile.

@@ -1,6 +1,6 @@
 //! From a checkpoint to a run that goes on from it, and from an epoch that was closed to the next checkpoint.
 
-use crate::checkpoint::{Checkpoint, NodeState, Parts};
+use crate::checkpoint::{Checkpoint, NodeState, Parts, Store};
 use crate::epochs::Gathered;
 use crate::ledger::Ledger;
 use petgraph::graph::NodeIndex;
@@ -31,6 +31,32 @@ pub(crate) fn recommit(plan: &Plan, last: &Checkpoint) -> std::result::Result<()
         sink.commit(&commit, pending).map_err(|error| (Some(n), error))?;
     }
     Ok(())
+}
+
+/// What must be the same for a run that was cut short to be gone on from: the graph, its threads, and what its sources read.
+pub(crate) fn version(plan: &Plan, threads: usize) -> std::result::Result<String, (Option<usize>, Error)> {
+    let mut version = format!("graph {} on {threads} threads", plan.fingerprint);
+    for n in plan.graph.node_indices() {
+        if let Work::Source(source) = &plan.graph[n].work {
+            let read = source.version().map_err(|error| (Some(n.index()), error))?;
+            version += &format!("; {} {read}", plan.graph[n].name);
+        }
+    }
+    Ok(version)
+}
+
+/// Gives up a run that was cut short: the sources are where they were before it, and what its sinks have flushed is taken back.
+pub(crate) fn anew(plan: &Plan, store: &Store, last: Checkpoint) -> selvedge_node::Result<Checkpoint> {
+    let before = last.unfinished.unwrap_or_default().before;
+    let fresh = Checkpoint { run: last.run, positions: before, ..Checkpoint::default() };
+    if fresh.remembers() { store.save(&fresh) } else { store.clear() }?;
+    store.sweep(&fresh);
+    for node in plan.graph.node_weights() {
+        if let (Work::Sink(sink), Some(pending)) = (&node.work, last.pending.get(&node.name)) {
+            sink.abort(pending);
+        }
+    }
+    Ok(fresh)
 }
 
 /// Whether the graph can go on from there; then what is new or gone, in words.
@@ -118,8 +144,8 @@ pub(crate) fn held(plan: &Plan, ledger: &Ledger) -> HashMap<String, u64> {
     nodes.map(|n| (plan.graph[n].name.clone(), ledger.nodes[n.index()].held())).collect()
 }
 
-/// The checkpoint that goes with a commit: what is new, and of the last one what has not changed. At the end of a run, when all nodes
-/// have sent what they `held`, only the positions are left.
+/// The next checkpoint: what is new, and of the last one what has not changed. At the end of a run that never ends, when all nodes have sent
+/// what they `held`, only the positions are left.
 pub(crate) fn next(
     plan: &Plan,
     schedule: &Schedule,
@@ -134,6 +160,7 @@ pub(crate) fn next(
         epoch: commit.epoch,
         positions: last.positions.clone(),
         read: last.read.clone(),
+        unfinished: last.unfinished.clone(),
         ..Default::default()
     };
     for (n, positions) in gathered.positions.iter().filter(|(_, p)| !p.is_empty()) {
@@ -159,9 +186,15 @@ pub(crate) fn next(
     }
     // Without a position to go on from, a run that is started again does everything again.
     if !next.positions.is_empty() || held.is_some() {
-        let pending = by_node(gathered);
-        let sinks = plan.graph.node_indices().filter(|&n| matches!(plan.graph[n].work, Work::Sink(_)));
-        next.pending = sinks.map(|n| (name(n.index()), pending.get(&n.index()).cloned().unwrap_or_default())).collect();
+        let mut pending = by_node(gathered);
+        for n in plan.graph.node_indices().filter(|&n| matches!(plan.graph[n].work, Work::Sink(_))) {
+            let name = name(n.index());
+            // What was flushed earlier in a run that has not published yet.
+            let earlier = last.pending.get(&name).filter(|_| last.unfinished.is_some());
+            let mut all = earlier.cloned().unwrap_or_default();
+            all.extend(pending.remove(&n.index()).unwrap_or_default());
+            next.pending.insert(name, all);
+        }
     }
     next
 }

@@ -1,18 +1,20 @@
 //! A run from plan to report: schedule, threads, join, check, commit.
 
+mod publish;
+
 use crate::build::{self, Budget, prepare};
-use crate::checkpoint::{Checkpoint, Store};
-use crate::epochs::{Due, Epochs, Gathered};
+use crate::checkpoint::{Checkpoint, Store, Unfinished};
+use crate::epochs::Epochs;
 use crate::ledger::{EdgeLedger, Ends, Ledger, NodeLedger};
 use crate::report::{self, ErrorReport, Report, Status};
 use crate::resume::{self, by_node};
 use crate::scratch::Scratch;
 use crate::stage::{self, panicked};
 use crate::stop::{Failure, Stop};
-use crate::watch::Watch;
 use petgraph::graph::NodeIndex;
 use petgraph::visit::EdgeRef;
-use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Commit, Error, Memory, Pending, Result, Sink, Split, Task, Wake, Work};
+use publish::Published;
+use selvedge_node::{BATCH_BYTES, BATCH_ROWS, Error, Memory, Result, Sink, Split, Task, Wake, Work};
 use selvedge_plan::{Machine, Plan, Schedule, schedule};
 use std::collections::HashMap;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -20,13 +22,6 @@ use std::path::PathBuf;
 use std::sync::Arc;
 use std::thread::JoinHandle;
 use std::time::{Duration, Instant, SystemTime, UNIX_EPOCH};
-
-/// How often a graph that never ends publishes, where no sink of it says so.
-const PUBLISH_EVERY: Duration = Duration::from_secs(10);
-/// … and no sink may ask for more, as the sources pause each time.
-const PUBLISH_AT_MOST: Duration = Duration::from_millis(100);
-/// How often the watermarks of such a graph are looked at.
-const WATCH_EVERY: Duration = Duration::from_secs(5);
 
 /// How to run.
 #[derive(Debug, Clone)]
@@ -40,6 +35,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// Sources that never end are read until they have caught up.
     pub once: bool,
+    /// How long a run that ends by itself works at the least before its next checkpoint.
+    pub checkpoint_every: Duration,
     /// Names the run in commits and in the report; must be unique.
     pub run: String,
 }
@@ -114,14 +111,30 @@ fn begin(
     let nowhere = |error: Error| Failure { node: None, error };
     let somewhere = |(node, error): (Option<usize>, Error)| Failure { node, error };
     let store = options.state.as_ref().map(|state| Store::open(state, &plan.name)).transpose().map_err(nowhere)?;
-    let last = store.as_ref().map_or(Ok(Checkpoint::default()), Store::load).map_err(nowhere)?;
-    let mut warnings = resume::fits(plan, &last).map_err(somewhere)?;
+    let mut last = store.as_ref().map_or(Ok(Checkpoint::default()), Store::load).map_err(nowhere)?;
+    let mut warnings = vec![];
+    // A run that ends by itself is under way from its first checkpoint until it has published.
+    let unfinished = match plan.unbounded() || !plan.resumable() {
+        true => None,
+        false => Some(guarded_anywhere(|| resume::version(plan, options.threads)).map_err(somewhere)?),
+    };
+    if let (Some(store), Some(cut)) = (&store, &last.unfinished) {
+        let run = last.run.clone();
+        if unfinished.as_ref() == Some(&cut.of) {
+            warnings.push(format!("the run `{run}` was cut short: this one goes on from its last checkpoint"));
+        } else {
+            last = resume::anew(plan, store, last).map_err(nowhere)?;
+            warnings.push(format!("the run `{run}` was cut short, and the graph, its threads or what it reads have changed: this one begins anew"));
+        }
+    }
+    warnings.extend(resume::fits(plan, &last).map_err(somewhere)?);
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let io = io.map_err(|e| nowhere(Error::io("starting", "the I/O threads", &e)))?;
     {
         let _io = io.enter();
-        let done = catch_unwind(AssertUnwindSafe(|| resume::recommit(plan, &last)));
-        done.unwrap_or_else(|panic| Err((None, panicked(&*panic)))).map_err(somewhere)?;
+        if last.unfinished.is_none() {
+            guarded_anywhere(|| resume::recommit(plan, &last)).map_err(somewhere)?;
+        }
     }
 
     let mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>> = HashMap::new();
@@ -133,7 +146,13 @@ fn begin(
             let found = guarded(|| source.splits(&from));
             let mut found = found.map_err(|error| Failure { node: Some(n.index()), error })?;
             if let Some(read) = last.read.get(&node.name) {
+                let parts = found.len();
                 found.retain(|split| !read.contains(&split.name()));
+                if last.unfinished.is_some() && parts - found.len() != read.len() {
+                    let error = Error::world("it is cut into other parts than in the run that was cut short");
+                    let help = "have that run forgotten, and begin anew: `selvedge bookmark reset`";
+                    return Err(Failure { node: Some(n.index()), error: error.help(help) });
+                }
             }
             splits.insert(n, found);
         }
@@ -174,14 +193,17 @@ fn begin(
         wake: Wake::default(),
     };
     let stop = Stop::new();
-    let prepared = prepare(plan, &schedule, splits, budget.queue, &task, &stop, &last.nodes)?;
+    let epochs = plan.unbounded() || store.is_some() && plan.resumable();
+    let prepared = prepare(plan, &schedule, splits, budget.queue, epochs, &task, &stop, &last.nodes)?;
     let ledger = Arc::new(Ledger {
         nodes: plan.graph.node_weights().map(|n| NodeLedger::new(n.inputs.len(), n.outputs.len())).collect(),
         edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),
     });
     resume::restore(plan, &ledger, &last);
 
-    let epochs = Epochs::new(prepared.len(), &stop);
+    // What a run that goes on flushes is numbered on.
+    let first = if last.unfinished.is_some() { last.epoch } else { 0 };
+    let epochs = Epochs::new(prepared.len(), first, &stop);
     let run = stage::Run {
         ledger: ledger.clone(),
         stop: stop.clone(),
@@ -201,7 +223,7 @@ fn begin(
         epochs,
         committed: vec![],
         store,
-        checkpoint: last,
+        checkpoint: begun(last, unfinished, &options.run),
         parked: false,
         _scratch: scratch,
         warnings,
@@ -225,6 +247,30 @@ fn begin(
     Ok(running)
 }
 
+/// The checkpoint that a run begins with; `unfinished`: it ends by itself and can be gone on from.
+fn begun(last: Checkpoint, unfinished: Option<String>, run: &str) -> Checkpoint {
+    match unfinished {
+        Some(of) if last.unfinished.is_none() => {
+            let before = last.positions.clone();
+            Checkpoint {
+                run: run.to_string(),
+                epoch: 0,
+                unfinished: Some(Unfinished { of, before }),
+                pending: Default::default(),
+                ..last
+            }
+        }
+        _ => last,
+    }
+}
+
+/// As [`guarded`], where the call knows which node it is about.
+fn guarded_anywhere<T>(
+    call: impl FnOnce() -> std::result::Result<T, (Option<usize>, Error)>,
+) -> std::result::Result<T, (Option<usize>, Error)> {
+    catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err((None, panicked(&*panic))))
+}
+
 /// Calls into a node on the engine's own thread: a panic there is the node's error too.
 fn guarded<T>(call: impl FnOnce() -> Result<T>) -> Result<T> {
     catch_unwind(AssertUnwindSafe(call)).unwrap_or_else(|panic| Err(panicked(&*panic)))
@@ -241,7 +287,7 @@ impl Running {
     }
 
     pub fn stopper(&self) -> Stopper {
-        let epochs = self.resumable().then(|| self.epochs.clone());
+        let epochs = (self.plan.unbounded() && self.resumable()).then(|| self.epochs.clone());
         Stopper { stop: self.stop.clone(), epochs }
     }
 
@@ -252,7 +298,11 @@ impl Running {
 
     /// Waits for the end, checks the ledger, commits, and reports. Where the graph never ends, that is done again and again.
     pub fn join(mut self) -> Report {
-        let lost = if self.plan.unbounded() { self.publish_epochs() } else { None };
+        let lost = match self.plan.unbounded() {
+            true => self.publish_epochs(),
+            false if self.resumable() => self.keep_checkpoints(),
+            false => None,
+        };
         let mut whole = true;
         for thread in self.threads.drain(..) {
             match thread.join() {
@@ -280,13 +330,17 @@ impl Running {
         let mut done = Published::default();
         if status == Status::Done
             && !self.parked
-            && let Err(f) = self.commit(self.epochs.wanted() + 1, &all, None, &mut done)
+            && let Err(f) = match self.plan.unbounded() || !self.resumable() {
+                true => self.commit(self.epochs.wanted() + 1, &all, None, &mut done),
+                false => self.publish(&all, &mut done),
+            }
         {
             failure = Some(f);
             status = Status::Failed;
         }
         if status != Status::Done {
             self.abort(&pending, &done);
+            failure = self.leave(status).err().or(failure);
         }
         let mut committed = done.sinks;
         committed.extend(self.committed.iter().cloned());
@@ -315,60 +369,6 @@ impl Running {
         }
     }
 
-    /// Publishes epoch after epoch until the threads end or something goes wrong; then the rows that are unaccounted for.
-    fn publish_epochs(&mut self) -> Option<Vec<String>> {
-        let every = self.plan.graph.node_weights().filter_map(|n| n.publish_every).min().unwrap_or(PUBLISH_EVERY);
-        let every = every.max(PUBLISH_AT_MOST);
-        let mut watch = Watch::default();
-        let (mut last, mut moved) = (Instant::now(), 0);
-        loop {
-            let rest = every.saturating_sub(last.elapsed());
-            let due = self.epochs.due(rest.min(WATCH_EVERY), &self.stop);
-            for warning in watch.look(&self.plan, &self.ledger, Instant::now()) {
-                tracing::warn!("{warning}");
-                self.warnings.push(warning);
-            }
-            match due {
-                Some(Due::End) => return None,
-                None if last.elapsed() < every => continue,
-                Some(Due::Epoch | Due::Last) | None => last = Instant::now(),
-            }
-            let now = self.ledger.rows_moved();
-            if due.is_none() && now == moved {
-                continue;
-            }
-            let epoch = self.epochs.begin(&self.stop)?;
-            moved = self.ledger.rows_moved();
-            let imbalances = self.imbalances(true);
-            let held = resume::held(&self.plan, &self.ledger);
-            let gathered = if due == Some(Due::Last) { self.epochs.rest() } else { self.epochs.close(epoch) };
-            let mut done = Published::default();
-            let result = match imbalances.is_empty() {
-                true => self.commit(epoch, &gathered, Some(&held), &mut done),
-                false => Ok(()),
-            };
-            let failed = result.is_err();
-            if let Err(failure) = result {
-                self.stop.fail(failure);
-            }
-            if failed || !imbalances.is_empty() {
-                self.stop.halt();
-                self.abort(&by_node(&gathered), &done);
-                self.committed.extend(done.sinks);
-                return (!failed).then_some(imbalances);
-            }
-            self.committed = done.sinks;
-            if due == Some(Due::Last) {
-                self.parked = true;
-                self.stop.halt();
-                if let Err(failure) = self.settle() {
-                    self.stop.fail(failure);
-                }
-                return None;
-            }
-        }
-    }
-
     /// What does not add up; of nodes that `may_hold` rows while a stream runs only the edges are checked.
     fn imbalances(&self, may_hold: bool) -> Vec<String> {
         let graph = &self.plan.graph;
@@ -388,78 +388,6 @@ impl Running {
             _ => None,
         })
     }
-
-    /// All writers have flushed. What is remembered goes into a checkpoint first: at the end of a run, when no node has held
-    /// anything back, and in between where all nodes that have state can save it. From then on, and from the first commit on, the run can only go forward.
-    fn commit(
-        &mut self,
-        epoch: u64,
-        gathered: &Gathered,
-        held: Option<&HashMap<String, u64>>,
-        done: &mut Published,
-    ) -> std::result::Result<(), Failure> {
-        let nowhere = |error| Failure { node: None, error };
-        let commit = Commit { run: self.options.run.clone(), epoch };
-        let mut next = None;
-        if let Some(store) = self.store.as_ref().filter(|_| held.is_none() || self.resumable()) {
-            let made = resume::next(&self.plan, &self.schedule, &self.checkpoint, gathered, &commit, held);
-            if made.remembers() || self.checkpoint.remembers() {
-                store.save(&made).map_err(nowhere)?;
-                done.kept = !made.pending.is_empty();
-                next = Some(made);
-            }
-        }
-        let pending = by_node(gathered);
-        let _io = self.io.enter();
-        for (n, sink) in self.sinks() {
-            let none = vec![];
-            let pending = pending.get(&n.index()).unwrap_or(&none);
-            guarded(|| sink.commit(&commit, pending)).map_err(|error| Failure { node: Some(n.index()), error })?;
-            done.sinks.push(self.plan.graph[n].name.clone());
-        }
-        for (n, births) in &gathered.births {
-            let mut latency = self.ledger.nodes[*n].latency();
-            births.iter().for_each(|(born, rows)| latency.add(born.elapsed(), *rows));
-        }
-        let (Some(store), Some(next)) = (&self.store, next) else { return Ok(()) };
-        store.sweep(&next);
-        self.checkpoint = next;
-        if held.is_none() { self.settle() } else { Ok(()) }
-    }
-
-    /// The run has published all: the next one has nothing to finish, and may be of a graph without one of the sinks.
-    fn settle(&mut self) -> std::result::Result<(), Failure> {
-        let Some(store) = self.store.as_ref().filter(|_| !self.checkpoint.pending.is_empty()) else { return Ok(()) };
-        self.checkpoint.pending.clear();
-        store.save(&self.checkpoint).map_err(|error| Failure { node: None, error })
-    }
-
-    /// Takes back what was flushed and not committed, unless a checkpoint has it for the next run to commit.
-    fn abort(&self, pending: &HashMap<usize, Vec<Pending>>, done: &Published) {
-        let _io = self.io.enter();
-        if done.kept {
-            return;
-        }
-        for (n, sink) in self.sinks().filter(|(n, _)| !done.sinks.contains(&self.plan.graph[*n].name)) {
-            let Some(pending) = pending.get(&n.index()) else { continue };
-            let aborted = guarded(|| {
-                sink.abort(pending);
-                Ok(())
-            });
-            if let Err(e) = aborted {
-                tracing::error!(node = self.plan.graph[n].name, "could not take back what was flushed: {e}");
-            }
-        }
-    }
-}
-
-/// How far a commit has come.
-#[derive(Default)]
-struct Published {
-    /// The sinks that have committed.
-    sinks: Vec<String>,
-    /// A checkpoint has what the others are to commit.
-    kept: bool,
 }
 
 impl Drop for Running {

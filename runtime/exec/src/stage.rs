@@ -174,9 +174,9 @@ fn run_to(finished: &mut Gathered, templates: Vec<NodeTemplate>, head: Head, run
     let stop = run.stop.clone();
     let mut stage = Stage {
         nodes: vec![],
+        epoch: run.epochs.first,
         run,
         clock: Clock { at: 0, since: Instant::now() },
-        epoch: 0,
         born: Instant::now(),
         heard: i64::MIN,
         promised: i64::MIN,

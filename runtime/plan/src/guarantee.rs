@@ -10,10 +10,13 @@ impl Plan {
         let (seen, committed): (Vec<&Node>, Vec<&Node>) = sinks.into_iter().partition(|n| n.visible_at_once);
         let unsaved: Vec<String> = self.unsaved().map(|n| format!("`{}` ({})", n.name, n.kind)).collect();
         let (promise, why) = if !self.unbounded() {
-            (
-                "all or nothing",
-                "rows are published when all have arrived; a run that is killed before has published none".into(),
-            )
+            let next = if unsaved.is_empty() {
+                "goes on from its last checkpoint".to_string()
+            } else {
+                format!("begins anew, as {} cannot go on from a checkpoint", unsaved.join(", "))
+            };
+            let why = "rows are published when all have arrived; a run that is killed before has published none";
+            ("all or nothing", format!("{why}, and the next one {next}"))
         } else if unsaved.is_empty() {
             ("every row once", "a run that is stopped or killed goes on from its last epoch".into())
         } else {
@@ -37,13 +40,19 @@ impl Plan {
         .collect()
     }
 
-    /// Transforms whose state cannot be kept.
+    /// Nodes for which a run cannot be gone on from: transforms whose state cannot be kept and, of a run that publishes only at its
+    /// end, sinks that cannot flush before.
     pub fn unsaved(&self) -> impl Iterator<Item = &Node> {
-        self.graph.node_weights().filter(|n| matches!(n.work, Work::Transform(_)) && !n.saves)
+        let unbounded = self.unbounded();
+        self.graph.node_weights().filter(move |n| match n.work {
+            Work::Transform(_) => !n.saves,
+            Work::Sink(_) => n.flushes_once && !unbounded,
+            Work::Source(_) | Work::Map(_) => false,
+        })
     }
 
-    /// Whether a run that never ends can be stopped at any time and resumed with all that its nodes remember.
+    /// Whether a run can be resumed with all that its nodes remember.
     pub fn resumable(&self) -> bool {
-        self.unbounded() && self.unsaved().next().is_none()
+        self.unsaved().next().is_none()
     }
 }

@@ -16,12 +16,15 @@ use selvedge_node::{
 use selvedge_ron::Severity;
 use selvedge_spec::{ConnectionSpec, Loaded, NodeSpec, Spec};
 use std::collections::HashMap;
+use twox_hash::XxHash3_128;
 
 /// A checked graph, ready to be scheduled.
 pub struct Plan {
     pub name: String,
     pub about: String,
     pub profile: String,
+    /// Of all that the graph says, with its parameters and connections, and of the plugins that it uses: the same where nothing has changed.
+    pub fingerprint: String,
     pub graph: DiGraph<Node, Edge>,
     /// Suspicious places that do not keep the graph from running.
     pub warnings: Vec<Problem>,
@@ -43,6 +46,8 @@ pub struct Node {
     pub unbounded: bool,
     /// Of a transform: what it remembers can be kept in a checkpoint.
     pub saves: bool,
+    /// Of a sink: the rows of a commit have to be flushed together.
+    pub flushes_once: bool,
     /// Of a sink: rows can be seen before they are committed.
     pub visible_at_once: bool,
     /// Of a sink: how often its rows are to be published where the graph never ends.
@@ -249,6 +254,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             may_reject: b.may_reject,
             unbounded: b.unbounded,
             saves: b.saves,
+            flushes_once: b.flushes_once,
             visible_at_once: b.visible_at_once,
             publish_every: b.publish_every,
             notes: b.notes,
@@ -259,7 +265,10 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
         graph.add_edge(NodeIndex::new(tie.from), NodeIndex::new(tie.to), tie.edge);
     }
     let (name, about, profile) = (spec.name.clone(), spec.about.clone(), spec.profile.clone());
-    let mut plan = Plan { name, about, profile, graph, warnings };
+    let notes = graph.node_weights().filter(|n| n.role == Role::Transform).map(|n| &n.notes).collect::<Vec<_>>();
+    let said = format!("{:?}{:?}{notes:?}", spec.nodes, spec.connections);
+    let fingerprint = format!("{:032x}", XxHash3_128::oneshot(said.as_bytes()));
+    let mut plan = Plan { name, about, profile, fingerprint, graph, warnings };
     plan.warnings.extend(unordered::warnings(&plan));
     Ok(plan)
 }

@@ -48,6 +48,9 @@ impl Source for Watched {
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
         Ok(self.over(self.source.splits(from)?))
     }
+    fn version(&self) -> Result<String> {
+        self.source.version()
+    }
     fn discover(&self, task: &Task) -> Result<Vec<Box<dyn Split>>> {
         Ok(self.over(self.source.discover(task)?))
     }

@@ -248,6 +248,9 @@ pub struct Run {
     /// Send what was recorded of a node, instead of what it would send; all before it is left out, and nothing is remembered
     #[arg(long, value_name = "NODE=FOLDER", value_parser = name_value)]
     pub replay: Vec<(String, String)>,
+    /// How often a run that ends by itself saves how far it has come, so that another can go on should it be cut short
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    pub checkpoint_every: Duration,
     /// Read sources that never end until they have caught up; so are several graphs, which run one after the other
     #[arg(long)]
     pub once: bool,

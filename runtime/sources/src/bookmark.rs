@@ -1,11 +1,12 @@
 //! Files that no earlier run has read: what a run remembers of a file is what the file looked like when it was read.
 
 use crate::paths::Found;
+use crate::version::stamp;
 use schemars::JsonSchema;
 use selvedge_node::{Error, Next, Out, Positions, Reader, Result, Source, Split, Task, Watermark};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeMap;
-use std::time::{Instant, UNIX_EPOCH};
+use std::time::Instant;
 
 /// Which files are new.
 #[derive(Debug, Clone, Copy, Deserialize, JsonSchema)]
@@ -39,10 +40,8 @@ struct Stamp {
 
 impl Stamp {
     fn of(file: &Found, parts: usize) -> Result<Stamp> {
-        let failed = |e: std::io::Error| Error::io("reading", &file.name, &e);
-        let found = std::fs::metadata(&file.path).map_err(failed)?;
-        let modified = found.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
-        Ok(Stamp { bytes: found.len(), modified: modified.as_nanos() as u64, parts })
+        let (bytes, modified) = stamp(file)?;
+        Ok(Stamp { bytes, modified, parts })
     }
 
     fn same_file(&self, other: &Stamp) -> bool {
@@ -112,6 +111,9 @@ impl OnlyNew {
 }
 
 impl Source for OnlyNew {
+    fn version(&self) -> Result<String> {
+        self.source.version()
+    }
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
         let mut parts: BTreeMap<&str, Parts> = BTreeMap::new();
         for split in self.source.splits(&Positions::new())? {

@@ -6,6 +6,7 @@ use crate::csv::{self, Dialect};
 use crate::paths::{Found, Paths, find};
 use crate::request::Request;
 use crate::typed::OnError;
+use crate::version::Versioned;
 use crate::{ipc, ndjson, orc, parquet};
 use selvedge_node::{Positions, Source, Span, Split, prelude::*};
 use selvedge_schemas::{Declared, Known};
@@ -283,7 +284,7 @@ a file that becomes shorter while it is read.
         let Known { guard, warnings, .. } = known.unwrap_or_default();
         let sent = &plan.output.schema;
         let may_reject = plan.may_reject || !guard.columns(sent).is_empty();
-        let mut source = plan.source;
+        let mut source: Box<dyn Source> = Box::new(Versioned { source: plan.source, files: files.clone() });
         if let Some(bookmark) = config.bookmark {
             source = Box::new(OnlyNew { source, files: files.clone(), bookmark });
         }

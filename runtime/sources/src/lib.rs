@@ -27,6 +27,7 @@ mod plain;
 mod request;
 mod stream;
 mod typed;
+mod version;
 
 pub use crawl::{crawl, objects};
 

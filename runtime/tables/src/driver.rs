@@ -101,9 +101,13 @@ pub trait Driver: Send + Sync {
     fn crawl(&self, table: &str, extent: Extent) -> Result<Vec<FoundColumn>>;
     /// Smallest and largest integer in a column of the rows to be read.
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>>;
+    /// Whether the database is as it was: another text where it may not be.
+    fn version(&self) -> Result<String>;
     fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>>;
     /// What stands in the way of a load: types that cannot be stored, a target that does not fit.
     fn check(&self, load: &Load) -> Result<Problems>;
+    /// Whether rows of one load may be refused for each other, so that they have to be flushed together.
+    fn compares_rows(&self, load: &Load) -> Result<bool>;
     fn sink(&self, load: Load) -> Arc<dyn selvedge_node::Sink>;
 }
 

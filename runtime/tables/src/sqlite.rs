@@ -136,11 +136,22 @@ impl Driver for Sqlite {
     fn bounds(&self, select: &Select, column: &str) -> Result<Option<(i64, i64)>> {
         describe::bounds(self, select, column)
     }
+    fn version(&self) -> Result<String> {
+        let log = PathBuf::from(format!("{}-wal", self.path.display()));
+        let stamp = |path: &Path| {
+            let found = std::fs::metadata(path).ok()?;
+            Some((found.len(), found.modified().ok()?))
+        };
+        Ok(format!("{} {:?} {:?}", self.path.display(), stamp(&self.path), stamp(&log)))
+    }
     fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>> {
         Ok(Box::new(read::TableReader::open(self, select, task)?))
     }
     fn check(&self, load: &Load) -> Result<Problems> {
         target::check(self, load)
+    }
+    fn compares_rows(&self, load: &Load) -> Result<bool> {
+        target::compares_rows(self, load)
     }
     fn sink(&self, load: Load) -> Arc<dyn selvedge_node::Sink> {
         Arc::new(load::Loader { database: self.clone(), load })

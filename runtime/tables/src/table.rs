@@ -273,6 +273,9 @@ struct Rows {
 const ALL: &str = "rows";
 
 impl Source for Rows {
+    fn version(&self) -> Result<String> {
+        self.driver.version()
+    }
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
         let split = |name: String, select: Select| {
             Box::new(Part { name, select, driver: self.driver.clone() }) as Box<dyn Split>

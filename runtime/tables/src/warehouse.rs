@@ -140,9 +140,14 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 });
             }
         }
+        let together = driver.compares_rows(&load).unwrap_or(true);
         let note = format!("table {} of {}", load.table, driver.place());
         let target = format!("table {} of {}", load.table.to_lowercase(), driver.place());
         let built = Built::new(vec![], Work::Sink(driver.sink(load)));
-        problems.or(Built { partitioning: Partitioning::Single, ..built }.may_reject(true).target(target).note(note))
+        problems.or(Built { partitioning: Partitioning::Single, ..built }
+            .may_reject(true)
+            .flushes_once(together)
+            .target(target)
+            .note(note))
     }
 }

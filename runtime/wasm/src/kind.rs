@@ -525,7 +525,7 @@ fn sink(ready: &Ready, site: &Site, inputs: &[Input]) -> Result<Built, Problem> 
     let reads = ready.reads(plan.reads, inputs)?;
     let partitioning = partitioning(plan.partitioning);
     let sink = PluginSink::new(ready.opening(site, arriving, reads, vec![]));
-    let mut built = Built::sink(partitioning, sink).may_reject(plan.may_reject);
+    let mut built = Built::sink(partitioning, sink).may_reject(plan.may_reject).flushes_once(true);
     built.target = plan.target;
     Ok(built)
 }

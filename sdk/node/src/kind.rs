@@ -119,6 +119,8 @@ pub struct Built {
     pub waits_for_end: Option<String>,
     /// A transform that implements `save` and `load`.
     pub saves: bool,
+    /// A sink that has to flush all rows of a commit together: a run that ends by itself is not saved in between.
+    pub flushes_once: bool,
     /// A sink whose rows can be seen before they are committed: after a failure they may come again.
     pub visible_at_once: bool,
     pub time: EventTime,
@@ -145,6 +147,7 @@ impl Built {
             unbounded: false,
             waits_for_end: None,
             saves: false,
+            flushes_once: false,
             visible_at_once: false,
             time: EventTime::Passes,
             publish_every: None,
@@ -196,6 +199,11 @@ impl Built {
     #[must_use]
     pub fn saves(mut self) -> Built {
         self.saves = true;
+        self
+    }
+    #[must_use]
+    pub fn flushes_once(mut self, once: bool) -> Built {
+        self.flushes_once = once;
         self
     }
     /// The sink's rows can be seen before they are committed.

@@ -69,6 +69,11 @@ pub type Positions = BTreeMap<String, String>;
 pub trait Source: Send + Sync {
     /// What there is to read now, given what was read before. Called once at the start of a run; does I/O.
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>>;
+    /// What is read, told apart from what it might become: a run that was cut short goes on only where this is the same. Files tell
+    /// their sizes and times. Does I/O.
+    fn version(&self) -> Result<String> {
+        Ok(String::new())
+    }
     /// Of an unbounded source: the parts that have come up since `splits` and since it was last asked. Each instance asks
     /// before its first sleep and after each one; `task.wake` is to be called when it should ask again.
     fn discover(&self, task: &Task) -> Result<Vec<Box<dyn Split>>> {

@@ -12,7 +12,15 @@ use std::time::{Duration, Instant};
 pub fn options(threads: usize, dir: &Path) -> Options {
     static RUNS: AtomicUsize = AtomicUsize::new(0);
     let run = format!("t{}-{}", std::process::id(), RUNS.fetch_add(1, Ordering::SeqCst));
-    Options { threads, memory: 1 << 30, state: Some(dir.join("state")), scratch: dir.to_path_buf(), once: false, run }
+    Options {
+        threads,
+        memory: 1 << 30,
+        state: Some(dir.join("state")),
+        scratch: dir.to_path_buf(),
+        once: false,
+        checkpoint_every: std::time::Duration::MAX,
+        run,
+    }
 }
 
 fn begin(nodes: &str, options: Options) -> Running {

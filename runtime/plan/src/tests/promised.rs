@@ -11,9 +11,14 @@ fn each_sink_is_told_how_often_a_row_comes() {
         promises(&format!(r#""a": Table(schema: {{"x": Int64}}), "b": Dedup(input: "a", columns: ["x"]), {sinks}"#)),
         [
             "all or nothing at `out`, `more`: rows are published when all have arrived; a run that is killed before has \
-             published none",
+             published none, and the next one begins anew, as `b` (Dedup) cannot go on from a checkpoint",
             seen
         ]
+    );
+    assert_eq!(
+        promises(&format!(r#""a": Table(schema: {{"x": Int64}}), {}"#, sinks.replace("\"b\"", "\"a\"")))[0],
+        "all or nothing at `out`, `more`: rows are published when all have arrived; a run that is killed before has published none, and \
+         the next one goes on from its last checkpoint"
     );
     let stream = r#""a": Table(schema: {"x": Int64}, unbounded: true)"#;
     assert_eq!(

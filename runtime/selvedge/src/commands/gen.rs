@@ -48,6 +48,7 @@ pub fn generate(args: &Gen) -> u8 {
         memory: selvedge_exec::default_memory(),
         state: None,
         once: false,
+        checkpoint_every: std::time::Duration::MAX,
         scratch: std::env::temp_dir(),
         run: format!("gen-{}", std::process::id()),
     };

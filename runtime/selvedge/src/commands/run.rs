@@ -121,6 +121,7 @@ fn options(number: usize, once: bool, args: &Run) -> Options {
         // What was recorded is no progress of the sources.
         state: Some(args.state.clone()).filter(|_| args.replay.is_empty()),
         once,
+        checkpoint_every: args.checkpoint_every,
         scratch: args.scratch.clone().unwrap_or_else(std::env::temp_dir),
         run: format!("{nanos:x}-{}-{number}", std::process::id()),
     }

@@ -18,6 +18,7 @@ use selvedge_ron::{Problems, ValueKind};
 use selvedge_spec::{Os, Sources, Spec};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 /// Batches that rows come in: what a graph does must not depend on where one ends.
 const BATCHES: [usize; 3] = [usize::MAX, 1, 3];
@@ -149,6 +150,7 @@ fn report_of(plan: Plan, by_row: bool) -> Result<Report, String> {
         state: None,
         scratch: scratch.path().to_path_buf(),
         once: true,
+        checkpoint_every: Duration::MAX,
         run: "test".into(),
     };
     Ok(match selvedge_exec::start(plan, options) {

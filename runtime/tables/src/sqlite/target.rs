@@ -76,14 +76,20 @@ impl Fit {
             .is_some_and(|e| !e.foreign.is_empty() || *change == Change::Append && !e.unique.is_empty())
     }
 
+    /// Whether rows of one load may be refused for each other, so that they have to be staged together.
+    pub fn compares_rows(&self) -> bool {
+        let others = |e: &Existing| e.unique.iter().any(|unique| !self.are_keys(unique));
+        self.existing.as_ref().is_some_and(others)
+    }
+
+    fn are_keys(&self, unique: &[String]) -> bool {
+        let keys = self.key_names();
+        unique.len() == keys.len() && unique.iter().all(|c| keys.iter().any(|k| k.eq_ignore_ascii_case(c)))
+    }
+
     /// Whether the target itself keeps the keys unique.
     pub fn keys_are_unique(&self) -> bool {
-        let keys = self.key_names();
-        self.existing.as_ref().is_some_and(|e| {
-            e.unique
-                .iter()
-                .any(|u| u.len() == keys.len() && u.iter().all(|c| keys.iter().any(|k| k.eq_ignore_ascii_case(c))))
-        })
+        self.existing.as_ref().is_some_and(|e| e.unique.iter().any(|unique| self.are_keys(unique)))
     }
 }
 
@@ -121,6 +127,16 @@ pub fn check(database: &Sqlite, load: &Load) -> Result<Problems> {
         }
     }
     Ok(problems)
+}
+
+/// Whether rows of this load may be refused for each other.
+pub fn compares_rows(database: &Sqlite, load: &Load) -> Result<bool> {
+    if !database.path.exists() {
+        return Ok(false);
+    }
+    let found = existing(&database.reader()?, &database.path, &load.table)?;
+    let Found::Table(existing) = found else { return Ok(false) };
+    Ok(fit(Some(existing), load).is_ok_and(|fit| fit.compares_rows()))
 }
 
 /// What a name stands for in a database.

@@ -99,7 +99,7 @@ pub fn diff(old: &Path, new: &Path, source: &Source) -> Result<u8, String> {
 fn remembers(node: &Node, plan: &Plan) -> Option<String> {
     match node.work {
         Work::Source(_) => Some(format!("positions of {}", node.kind)),
-        _ if node.saves && plan.resumable() => Some(shape(node)),
+        _ if node.saves && plan.unbounded() && plan.resumable() => Some(shape(node)),
         _ => None,
     }
 }

@@ -165,6 +165,7 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
             may_reject: false,
             unbounded: false,
             saves: false,
+            flushes_once: false,
             visible_at_once: false,
             publish_every: None,
             notes: vec![],
