@@ -327,6 +327,23 @@ fn no_row_is_older_than_a_watermark_that_went_before_it() {
     }
 }
 
+/// The same where what feeds the first has ended, while the second still hears of later times.
+#[test]
+fn what_is_held_until_the_end_is_not_late_behind_it() {
+    for threads in [1, 2, 3] {
+        let name = format!("ends{threads}");
+        let nodes = format!(
+            r#""a": Ticks(rows: 100, parts: 1, after: "{name}l"), "b": Ordered(input: "a", keyed: true),
+               "later": Ticks(rows: 40000, parts: 1, after: "{name}l"), "l": Publish(input: "later", name: "{name}l"),
+               "c": Ordered(input: ["b", "later"]), "e": Publish(input: "c", name: "{name}")"#
+        );
+        let report = caught_up(&nodes, threads);
+        assert_eq!(report.status, Status::Done, "{report:?}");
+        let dropped: u64 = report.nodes.iter().map(|n| n.rows_dropped()).sum();
+        assert_eq!((dropped, seen(&name).rows), (0, 40_100));
+    }
+}
+
 #[test]
 fn a_part_that_is_idle_holds_nobody_back() {
     let nodes = r#""a": Ticks(rows: 20000, parts: 2, idle: 1), "b": Ordered(input: "a"), "e": Publish(input: "b", name: "idle")"#;
