@@ -36,6 +36,11 @@ impl Spans {
         Spans::Aligned { size, every, offset: offset % every, pane: gcd(size, every) }
     }
 
+    /// Whether a pane may be in several windows.
+    pub fn overlap(&self) -> bool {
+        matches!(*self, Spans::Aligned { size, every, .. } if every < size)
+    }
+
     /// How long an aligned or stagger window is; of a session, its gap.
     pub fn length(&self) -> i64 {
         match *self {

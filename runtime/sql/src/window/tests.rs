@@ -323,6 +323,29 @@ fn a_window_goes_when_the_watermark_has_come_to_its_end() {
     }
 }
 
+/// As if the graph were resumed with fewer threads.
+#[test]
+fn instances_are_put_together_whatever_each_has_sent() {
+    for kind in [Kinds::Sliding(10, 10), Kinds::Sliding(10, 5), Kinds::Session(7), Kinds::Stagger(9)] {
+        // Of the first alone windows are over.
+        let rows = [vec![(1, 3, 1), (1, 28, 2)], vec![(2, 28, 4)], vec![]];
+        let mut all = node(kind, 64 << 20);
+        let mut windows = Windows::new();
+        for rows in &rows {
+            let mut node = node(kind, 64 << 20);
+            node.push(rows);
+            node.watermark(25);
+            windows.extend(node.windows());
+            Saved::of(&mut *node.work).unwrap().load(&mut *all.work).unwrap();
+        }
+        all.work.finish(&mut all.out).unwrap();
+        for (window, value) in all.windows() {
+            assert!(windows.insert(window, value).is_none(), "{kind:?}: {window:?} came twice");
+        }
+        assert_eq!(windows, kind.windows(&rows.concat()), "{kind:?}");
+    }
+}
+
 #[test]
 fn rows_whose_windows_are_over_are_late() {
     let mut sliding = node(Kinds::Sliding(10, 5), 64 << 20);
