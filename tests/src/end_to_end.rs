@@ -17,6 +17,7 @@ mod plugins;
 mod plugins_js;
 mod plugins_keyed;
 mod plugins_python;
+mod random;
 mod reload;
 mod resume;
 mod stop;
