@@ -109,7 +109,8 @@ impl Run<'_> {
         let dice = &mut self.dice;
         let knobs = Knobs {
             seed: dice.next(),
-            threads: 1 + dice.below(4),
+            // A run that ends by itself is gone on from by one with as many threads.
+            threads: if self.case.live || dice.one_in(4) { 1 + dice.below(4) } else { 2 },
             memory: *dice.pick(&[1 << 20, 256 << 20, 2 << 30]),
             state: match self.case.live {
                 _ if self.plenty => 64 << 20,

@@ -64,17 +64,26 @@ pub(crate) struct Prepared {
     pub head: Head,
 }
 
-/// Prepares every thread of a schedule; nothing is started. `epochs`: there are barriers. `task` is what all instances are told alike.
+/// What all threads are given alike.
+pub(crate) struct Common<'a> {
+    /// Bytes for each queue.
+    pub queue: u64,
+    /// There are barriers.
+    pub epochs: bool,
+    pub task: &'a Task,
+    pub stop: &'a Arc<Stop>,
+    /// What the nodes remember of an earlier run.
+    pub states: &'a BTreeMap<String, NodeState>,
+}
+
+/// Prepares every thread of a schedule; nothing is started.
 pub(crate) fn prepare(
     plan: &Plan,
     schedule: &Schedule,
     mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>>,
-    queue_bytes: u64,
-    epochs: bool,
-    task: &Task,
-    stop: &Arc<Stop>,
-    states: &BTreeMap<String, NodeState>,
+    common: &Common,
 ) -> std::result::Result<Vec<Prepared>, Failure> {
+    let Common { queue: queue_bytes, epochs, task, stop, states } = *common;
     let graph = &plan.graph;
     // A queue for each instance where rows are exchanged by key, else one for all instances of the stage.
     let mut senders: Vec<Vec<QueueSender>> = vec![];

@@ -2,7 +2,7 @@
 
 mod publish;
 
-use crate::build::{self, Budget, prepare};
+use crate::build::{self, Budget, Common, prepare};
 use crate::checkpoint::{Checkpoint, Store, Unfinished};
 use crate::epochs::Epochs;
 use crate::ledger::{EdgeLedger, Ends, Ledger, NodeLedger};
@@ -194,7 +194,8 @@ fn begin(
     };
     let stop = Stop::new();
     let epochs = plan.unbounded() || store.is_some() && plan.resumable();
-    let prepared = prepare(plan, &schedule, splits, budget.queue, epochs, &task, &stop, &last.nodes)?;
+    let common = Common { queue: budget.queue, epochs, task: &task, stop: &stop, states: &last.nodes };
+    let prepared = prepare(plan, &schedule, splits, &common)?;
     let ledger = Arc::new(Ledger {
         nodes: plan.graph.node_weights().map(|n| NodeLedger::new(n.inputs.len(), n.outputs.len())).collect(),
         edges: plan.graph.edge_indices().map(|_| EdgeLedger::default()).collect(),

@@ -64,6 +64,8 @@ pub fn start(mut plan: Plan, place: &Path, knobs: &Knobs, once: bool) -> std::re
         state: Some(place.join("state")),
         scratch: place.join("scratch"),
         once,
+        // Half of the bounded runs are saved as often as it goes.
+        checkpoint_every: if knobs.seed.is_multiple_of(2) { Duration::from_millis(1) } else { Duration::MAX },
         run: format!("{:x}-{}-{}", knobs.seed, std::process::id(), RUNS.fetch_add(1, Relaxed)),
     };
     selvedge_exec::start(plan, options)
@@ -123,6 +125,9 @@ impl Chanced<Arc<dyn Source>> {
 impl Source for Chanced<Arc<dyn Source>> {
     fn splits(&self, from: &Positions) -> Result<Vec<Box<dyn Split>>> {
         Ok(self.splits_of(self.inner.splits(from)?))
+    }
+    fn version(&self) -> Result<String> {
+        self.inner.version()
     }
     fn discover(&self, task: &Task) -> Result<Vec<Box<dyn Split>>> {
         Ok(self.splits_of(self.inner.discover(task)?))

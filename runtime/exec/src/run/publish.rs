@@ -95,7 +95,13 @@ impl Running {
             let epoch = self.epochs.begin(&self.stop)?;
             let imbalances = self.imbalances(true);
             let held = resume::held(&self.plan, &self.ledger);
+            // Sources that are told to end do so in the middle of a part.
+            let draining = self.stop.draining();
             let gathered = self.epochs.close(epoch);
+            if draining {
+                self.abort(&by_node(&gathered), &Published::default());
+                return None;
+            }
             let saved = match imbalances.is_empty() {
                 true => self.save(epoch, &gathered, &held),
                 false => Ok(()),

@@ -124,8 +124,6 @@ fn bytes<'a>(blocks: impl Iterator<Item = &'a Block>) -> u64 {
     blocks.map(Block::bytes).sum()
 }
 
-/// Rows with the hashes of their keys as the last column: how state is put down.
-
 pub(crate) struct Work {
     shape: Shape,
     hashers: [RowHasher; 2],
