@@ -69,3 +69,71 @@ fn a_file_that_has_changed_is_what_the_graph_says() {
     run(&place, &[], 0);
     assert_eq!(numbers(&place).len(), 211);
 }
+
+/// What is read goes to a table by its number, and to files that are added.
+const TWO_SINKS: &str = r#"Graph(name: "days", params: {"files": Append}, nodes: {
+    "read": Files(path: "in/*.csv", format: Csv(), schema: {"n": Int64}, bookmark: ()),
+    "table": Warehouse(input: "read", connection: "db", table: "numbers", mode: Upsert(["n"])),
+    "out": Files(input: "read", path: "out", format: Ndjson(), mode: "${files}"),
+    "bad": Files(input: ["read.errors", "table.errors"], path: "bad", format: Ndjson()),
+})"#;
+
+fn two_sinks() -> Place {
+    let place = Place::with(TWO_SINKS);
+    place.write("connections.ron", r#"Connections(profiles: {"local": {"db": Sqlite(path: "house.db")}})"#);
+    for (day, numbers) in [("monday", 0..100), ("tuesday", 100..200), ("wednesday", 200..300)] {
+        self::day(&place, day, numbers);
+        run(&place, &[], 0);
+    }
+    assert_eq!(numbers(&place).len(), 300);
+    place
+}
+
+/// The runs that can be rewound to before.
+fn past(place: &Place) -> Vec<String> {
+    let shown = place.selvedge(&["bookmark", "show", "days"]).code(0).stdout;
+    let line = shown.lines().find_map(|line| line.trim().strip_prefix("can be rewound to before: "));
+    line.unwrap_or_default().split(", ").filter(|run| !run.is_empty()).map(str::to_string).collect()
+}
+
+#[test]
+fn a_rewind_doubles_nothing() {
+    let place = two_sinks();
+    let runs = past(&place);
+    assert_eq!(runs.len(), 3);
+    place.selvedge(&["bookmark", "rewind", "days", "other"]).code(1).says("no run `other` is known");
+    place.selvedge(&["bookmark", "rewind", "days", &runs[1]]).code(0);
+    run(&place, &[], 1).says("`out` would have its rows twice").says("--rows-are-out");
+    // Replaced, or taken out by hand.
+    run(&place, &["files=Replace"], 0);
+    assert_eq!(numbers(&place), (100..300).collect::<Vec<_>>());
+    assert_eq!(past(&place).len(), 2, "the run before, and this one");
+    let again = past(&place).pop().unwrap();
+    place.selvedge(&["bookmark", "rewind", "days", &again, "--rows-are-out"]).code(0);
+    std::fs::remove_dir_all(place.path("out")).unwrap();
+    run(&place, &[], 0);
+    assert_eq!(numbers(&place), (100..300).collect::<Vec<_>>());
+    run(&place, &[], 0);
+    assert_eq!(numbers(&place).len(), 200, "nothing is new");
+    let table = rusqlite::Connection::open(place.path("house.db")).unwrap();
+    let count: u64 = table.query_row("select count(*) from numbers", [], |row| row.get(0)).unwrap();
+    assert_eq!(count, 300);
+}
+
+#[test]
+fn what_is_read_while_bookmarks_are_paused_stays_new() {
+    let place = two_sinks();
+    place.selvedge(&["bookmark", "pause", "days"]).code(0);
+    day(&place, "thursday", 300..400);
+    for _ in 0..2 {
+        run(&place, &["files=Replace"], 0);
+        assert_eq!(numbers(&place), (300..400).collect::<Vec<_>>());
+    }
+    place.selvedge(&["bookmark", "show"]).code(0).prints("paused");
+    place.selvedge(&["bookmark", "resume", "days"]).code(0);
+    for expected in [100, 0] {
+        run(&place, &["files=Replace"], 0);
+        assert_eq!(numbers(&place).len(), expected);
+    }
+    assert_eq!(past(&place).len(), 4);
+}

@@ -1,7 +1,7 @@
 //! What a graph remembers between runs, to be looked at and to be forgotten.
 
 use crate::checkpoint::{Parts, Store};
-use selvedge_node::Result;
+use selvedge_node::{Error, Result};
 use std::collections::BTreeMap;
 use std::path::Path;
 
@@ -17,6 +17,14 @@ pub struct Bookmark {
     pub nodes: BTreeMap<String, Kept>,
     /// Sinks that the next run has to commit first.
     pub pending: Vec<String>,
+    /// The run ends by itself and was cut short: the next one goes on from there.
+    pub unfinished: bool,
+    /// Runs that can be gone back to before, the last one last.
+    pub past: Vec<String>,
+    /// Runs leave the positions as they are.
+    pub paused: bool,
+    /// Someone went back to before this run.
+    pub rewound: Option<String>,
 }
 
 /// What a node remembers.
@@ -52,10 +60,51 @@ pub fn show(state: &Path, graph: &str) -> Result<Bookmark> {
         positions: last.positions,
         nodes: nodes.collect(),
         pending: pending.collect(),
+        unfinished: last.unfinished.is_some(),
+        past: last.bookmarks.past.into_iter().map(|(run, _)| run).collect(),
+        paused: last.bookmarks.paused,
+        rewound: last.bookmarks.rewound,
     })
 }
 
 /// Forgets all of it: the next run reads every source from its start and remembers nothing. Not while the graph runs.
 pub fn reset(state: &Path, graph: &str) -> Result<()> {
     Store::open(state, graph)?.clear()
+}
+
+/// Goes back to where the sources stood before `run`: what it and all after it have read is read again. Where the sinks still have those rows
+/// (`out` is false), the next run is refused unless all of its sinks replace rows that come again. Not while the graph runs.
+pub fn rewind(state: &Path, graph: &str, run: &str, out: bool) -> Result<()> {
+    let store = Store::open(state, graph)?;
+    let mut last = store.load()?;
+    if last.has_state() || last.unfinished.is_some() || last.pending.values().any(|pending| !pending.is_empty()) {
+        return Err(Error::graph("its last run has left state or rows to publish, which are not of any earlier time")
+            .help("run the graph to its end first; a stream cannot be rewound"));
+    }
+    let again = last.bookmarks.rewound.as_deref() == Some(run);
+    let past = &mut last.bookmarks.past;
+    match past.iter().position(|(known, _)| known == run) {
+        Some(at) => last.positions = past.drain(at..).next().map(|(_, before)| before).unwrap_or_default(),
+        None if again => {}
+        None => {
+            let known: Vec<&str> = past.iter().map(|(run, _)| run.as_str()).collect();
+            let known = if known.is_empty() { "none".to_string() } else { known.join(", ") };
+            return Err(Error::graph(format!("no run `{run}` is known"))
+                .help(format!("runs that have read something: {known}")));
+        }
+    }
+    last.bookmarks.rewound = (!out).then(|| run.to_string());
+    store.save(&last)
+}
+
+/// Has runs leave the positions as they are, each to read again what the one before has read, until this is undone. Not while the graph
+/// runs.
+pub fn pause(state: &Path, graph: &str, paused: bool) -> Result<()> {
+    let store = Store::open(state, graph)?;
+    let mut last = store.load()?;
+    if last.has_state() {
+        return Err(Error::graph("its nodes remember rows of a stream: positions cannot stay while those move on"));
+    }
+    last.bookmarks.paused = paused;
+    store.save(&last)
 }

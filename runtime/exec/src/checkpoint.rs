@@ -49,6 +49,19 @@ pub(crate) struct Checkpoint {
     /// Of a run that ends by itself, and has not published yet: what sinks have flushed goes with the rest, at its end.
     #[serde(default)]
     pub unfinished: Option<Unfinished>,
+    #[serde(default)]
+    pub bookmarks: Bookmarks,
+}
+
+/// What is kept of the runs of a graph that ends by itself, besides how far they have come.
+#[derive(Debug, Clone, Default, PartialEq, Serialize, Deserialize)]
+pub(crate) struct Bookmarks {
+    /// Runs that have read something new, the last one last, each with where the sources stood before it.
+    pub past: Vec<(String, AllPositions)>,
+    /// Runs read what is new, and the next one reads it again.
+    pub paused: bool,
+    /// Someone went back to before this run, whose rows the sinks still have.
+    pub rewound: Option<String>,
 }
 
 /// A run under way.
@@ -76,7 +89,11 @@ impl Checkpoint {
     }
     /// Whether the next run would miss it.
     pub fn remembers(&self) -> bool {
-        self.has_state() || !self.positions.is_empty() || !self.pending.is_empty() || self.unfinished.is_some()
+        self.has_state()
+            || !self.positions.is_empty()
+            || !self.pending.is_empty()
+            || self.unfinished.is_some()
+            || self.bookmarks != Bookmarks::default()
     }
 }
 

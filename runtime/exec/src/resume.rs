@@ -1,6 +1,6 @@
 //! From a checkpoint to a run that goes on from it, and from an epoch that was closed to the next checkpoint.
 
-use crate::checkpoint::{Checkpoint, NodeState, Parts, Store};
+use crate::checkpoint::{AllPositions, Bookmarks, Checkpoint, NodeState, Parts, Store};
 use crate::epochs::Gathered;
 use crate::ledger::Ledger;
 use petgraph::graph::NodeIndex;
@@ -45,10 +45,52 @@ pub(crate) fn version(plan: &Plan, threads: usize) -> std::result::Result<String
     Ok(version)
 }
 
+/// Runs that can be gone back to before.
+const PAST: usize = 30;
+
+/// A run that ends by itself is over, and began at `before`: what is left of its last checkpoint.
+pub(crate) fn over(last: Checkpoint, before: &AllPositions) -> Checkpoint {
+    let Checkpoint { run, epoch, mut positions, mut bookmarks, .. } = last;
+    bookmarks.rewound = None;
+    if bookmarks.paused {
+        positions = before.clone();
+    } else if positions != *before {
+        bookmarks.past.push((run.clone(), before.clone()));
+        bookmarks.past.drain(..bookmarks.past.len().saturating_sub(PAST));
+    }
+    Checkpoint { run, epoch, positions, bookmarks, ..Checkpoint::default() }
+}
+
+/// Whether the sinks can take what the bookmarks would have read again.
+pub(crate) fn may_repeat(plan: &Plan, last: &Checkpoint) -> std::result::Result<(), Error> {
+    let Bookmarks { paused, rewound, .. } = &last.bookmarks;
+    if *paused && plan.unbounded() {
+        let message =
+            "the bookmarks of this graph are paused, but it never ends: it would publish all it reads again and again";
+        return Err(Error::graph(message).help(format!("let them go on: `selvedge bookmark resume {}`", plan.name)));
+    }
+    let Some(run) = rewound else { return Ok(()) };
+    let sinks = plan.graph.node_weights().filter(|n| matches!(n.work, Work::Sink(_)) && !n.replaces);
+    let names: Vec<String> = sinks.map(|n| format!("`{}`", n.name)).collect();
+    if names.is_empty() {
+        return Ok(());
+    }
+    let message = format!(
+        "the bookmarks were rewound to before the run `{run}`, and {} would have its rows twice: what comes is added there",
+        names.join(", ")
+    );
+    let help = format!(
+        "use Upsert or Replace; or take those rows out, and say so: `selvedge bookmark rewind {} {run} --rows-are-out`",
+        plan.name
+    );
+    Err(Error::graph(message).help(help))
+}
+
 /// Gives up a run that was cut short: the sources are where they were before it, and what its sinks have flushed is taken back.
 pub(crate) fn anew(plan: &Plan, store: &Store, last: Checkpoint) -> selvedge_node::Result<Checkpoint> {
     let before = last.unfinished.unwrap_or_default().before;
-    let fresh = Checkpoint { run: last.run, positions: before, ..Checkpoint::default() };
+    let (run, bookmarks) = (last.run, last.bookmarks);
+    let fresh = Checkpoint { run, bookmarks, positions: before, ..Checkpoint::default() };
     if fresh.remembers() { store.save(&fresh) } else { store.clear() }?;
     store.sweep(&fresh);
     for node in plan.graph.node_weights() {
@@ -161,6 +203,7 @@ pub(crate) fn next(
         positions: last.positions.clone(),
         read: last.read.clone(),
         unfinished: last.unfinished.clone(),
+        bookmarks: last.bookmarks.clone(),
         ..Default::default()
     };
     for (n, positions) in gathered.positions.iter().filter(|(_, p)| !p.is_empty()) {

@@ -127,6 +127,7 @@ fn begin(
             warnings.push(format!("the run `{run}` was cut short, and the graph, its threads or what it reads have changed: this one begins anew"));
         }
     }
+    resume::may_repeat(plan, &last).map_err(nowhere)?;
     warnings.extend(resume::fits(plan, &last).map_err(somewhere)?);
     let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
     let io = io.map_err(|e| nowhere(Error::io("starting", "the I/O threads", &e)))?;

@@ -50,6 +50,8 @@ pub struct Node {
     pub flushes_once: bool,
     /// Of a sink: rows can be seen before they are committed.
     pub visible_at_once: bool,
+    /// Of a sink: rows that come again take the place of those that are there.
+    pub replaces: bool,
     /// Of a sink: how often its rows are to be published where the graph never ends.
     pub publish_every: Option<std::time::Duration>,
     pub notes: Vec<String>,
@@ -256,6 +258,7 @@ fn plan_but(spec: &Spec, catalogue: &Catalogue, errors: &Problems) -> Result<Pla
             saves: b.saves,
             flushes_once: b.flushes_once,
             visible_at_once: b.visible_at_once,
+            replaces: b.replaces,
             publish_every: b.publish_every,
             notes: b.notes,
             work: b.work,

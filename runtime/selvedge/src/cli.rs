@@ -363,6 +363,32 @@ pub enum Bookmark {
         #[command(flatten)]
         place: StatePlace,
     },
+    /// Go back to before a run: the next one reads again what it and all after it have read
+    Rewind {
+        /// The name of a graph
+        graph: String,
+        /// A run, as `show` and reports name it
+        run: String,
+        /// The rows have been taken out of all sinks that add: otherwise the next run is refused there
+        #[arg(long)]
+        rows_are_out: bool,
+        #[command(flatten)]
+        place: StatePlace,
+    },
+    /// Let runs read what is new, and leave it new
+    Pause {
+        /// The name of a graph
+        graph: String,
+        #[command(flatten)]
+        place: StatePlace,
+    },
+    /// Let runs move the bookmarks again
+    Resume {
+        /// The name of a graph
+        graph: String,
+        #[command(flatten)]
+        place: StatePlace,
+    },
     /// Forget it: the next run reads every source from its start
     Reset {
         /// The name of a graph

@@ -186,8 +186,9 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
             prefix: config.file_name.map_or_else(|| "part".into(), |n| n.value),
             max_open: config.max_open.map_or(64, |m| m.value),
         };
+        let replaces = job.mode == Mode::Replace;
         let sink = FilesSink { job, node: format!("{}/{}", site.graph, site.node), schema };
-        let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty());
+        let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty()).replaces(replaces);
         built.publish_every = config.roll.interval.map(|interval| interval.duration());
         if let Some(note) = note {
             built = built.note(note);

@@ -20,7 +20,7 @@ For timing a graph without its output, and to say in the graph that an output is
     type Config = Config;
 
     fn build(_: Config, _: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
-        Ok(Built::sink(Partitioning::Any, Nowhere))
+        Ok(Built::sink(Partitioning::Any, Nowhere).replaces(true))
     }
 }
 

@@ -139,7 +139,7 @@ Rejected rows: `search.id` (a null in a column of the id, or an id without a cha
             mode: config.mode,
             node: format!("{}/{}", site.graph, site.node),
         };
-        let mut built = Built::sink(Partitioning::Any, sink).may_reject(true).target(place).note(note);
+        let mut built = Built::sink(Partitioning::Any, sink).may_reject(true).replaces(true).target(place).note(note);
         built.publish_every = config.roll.interval.map(|interval| interval.duration());
         problems.or(built)
     }

@@ -54,7 +54,7 @@ as `head`, has read enough; the run goes on and its other outputs are not harmed
             }
         }
         let printer = Printer { format: config.format, limit: config.limit, schema };
-        problems.or(Built::sink(Partitioning::Single, printer).visible_at_once())
+        problems.or(Built::sink(Partitioning::Single, printer).visible_at_once().replaces(true))
     }
 }
 

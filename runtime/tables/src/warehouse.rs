@@ -140,6 +140,7 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 });
             }
         }
+        let replaces = load.change != Change::Append;
         let together = driver.compares_rows(&load).unwrap_or(true);
         let note = format!("table {} of {}", load.table, driver.place());
         let target = format!("table {} of {}", load.table.to_lowercase(), driver.place());
@@ -147,6 +148,7 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
         problems.or(Built { partitioning: Partitioning::Single, ..built }
             .may_reject(true)
             .flushes_once(together)
+            .replaces(replaces)
             .target(target)
             .note(note))
     }

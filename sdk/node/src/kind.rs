@@ -123,6 +123,8 @@ pub struct Built {
     pub flushes_once: bool,
     /// A sink whose rows can be seen before they are committed: after a failure they may come again.
     pub visible_at_once: bool,
+    /// A sink where rows that come again take the place of those that are there.
+    pub replaces: bool,
     pub time: EventTime,
     /// A sink that wants its rows published at least this often in an unbounded graph.
     pub publish_every: Option<std::time::Duration>,
@@ -149,6 +151,7 @@ impl Built {
             saves: false,
             flushes_once: false,
             visible_at_once: false,
+            replaces: false,
             time: EventTime::Passes,
             publish_every: None,
             target: None,
@@ -210,6 +213,11 @@ impl Built {
     #[must_use]
     pub fn visible_at_once(mut self) -> Built {
         self.visible_at_once = true;
+        self
+    }
+    #[must_use]
+    pub fn replaces(mut self, replaces: bool) -> Built {
+        self.replaces = replaces;
         self
     }
     #[must_use]

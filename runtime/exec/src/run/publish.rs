@@ -146,7 +146,8 @@ impl Running {
             resume::anew(&self.plan, store, last).map_err(nowhere)?;
             return committed;
         }
-        let left = Checkpoint { run: last.run, epoch: last.epoch, positions: last.positions, ..Checkpoint::default() };
+        let before = last.unfinished.take().unwrap_or_default().before;
+        let left = resume::over(last, &before);
         if left.remembers() { store.save(&left) } else { store.clear() }.map_err(nowhere)?;
         store.sweep(&left);
         self.checkpoint = left;
@@ -186,6 +187,11 @@ impl Running {
         let mut next = None;
         if let Some(store) = self.store.as_ref().filter(|_| held.is_none() || self.resumable()) {
             let made = resume::next(&self.plan, &self.schedule, &self.checkpoint, gathered, &commit, held);
+            let made = match self.plan.unbounded() {
+                true => made,
+                // Nothing was saved in between: the last checkpoint is that of the run before.
+                false => Checkpoint { pending: made.pending.clone(), ..resume::over(made, &self.checkpoint.positions) },
+            };
             if made.remembers() || self.checkpoint.remembers() {
                 store.save(&made).map_err(nowhere)?;
                 done.kept = !made.pending.is_empty();

@@ -7,16 +7,22 @@ use selvedge_exec::bookmark;
 use std::path::Path;
 
 pub fn bookmark(command: &Bookmark) -> u8 {
-    let (Bookmark::Show { place, .. } | Bookmark::Reset { place, .. }) = command;
-    let known = bookmark::graphs(&place.state);
-    let names = match command {
-        Bookmark::Show { graph: None, .. } => known,
-        Bookmark::Show { graph: Some(name), .. } | Bookmark::Reset { graph: name, .. } if known.contains(name) => {
-            vec![name.clone()]
-        }
-        Bookmark::Show { graph: Some(name), .. } | Bookmark::Reset { graph: name, .. } => {
+    let (graph, place) = match command {
+        Bookmark::Show { graph, place } => (graph.as_ref(), place),
+        Bookmark::Rewind { graph, place, .. }
+        | Bookmark::Pause { graph, place }
+        | Bookmark::Resume { graph, place }
+        | Bookmark::Reset { graph, place } => (Some(graph), place),
+    };
+    let state = &place.state;
+    let known = bookmark::graphs(state);
+    let names = match graph {
+        None => known,
+        // A graph that has not run yet can be paused.
+        Some(name) if known.contains(name) || matches!(command, Bookmark::Pause { .. }) => vec![name.clone()],
+        Some(name) => {
             let all = if known.is_empty() { "none".into() } else { known.join(", ") };
-            let state = place.state.display();
+            let state = state.display();
             screen::error(&format!(
                 "error: {state} remembers nothing of a graph `{name}`; graphs that it knows: {all}"
             ));
@@ -26,12 +32,24 @@ pub fn bookmark(command: &Bookmark) -> u8 {
     let mut code = 0;
     for name in names {
         let done = match command {
-            Bookmark::Show { .. } => show(&place.state, &name),
-            Bookmark::Reset { .. } => bookmark::reset(&place.state, &name)
+            Bookmark::Show { .. } => show(state, &name),
+            Bookmark::Rewind { run, rows_are_out, .. } => {
+                bookmark::rewind(state, &name, run, *rows_are_out).map(|()| {
+                    screen::print(&format!(
+                        "{name}: the next run reads again what `{run}` and those after it have read"
+                    ))
+                })
+            }
+            Bookmark::Pause { .. } => bookmark::pause(state, &name, true)
+                .map(|()| screen::print(&format!("{name}: paused; what runs read stays new"))),
+            Bookmark::Resume { .. } => bookmark::pause(state, &name, false)
+                .map(|()| screen::print(&format!("{name}: what the next run reads is not new any more"))),
+            Bookmark::Reset { .. } => bookmark::reset(state, &name)
                 .map(|()| screen::print(&format!("{name}: forgotten; the next run reads every source from its start"))),
         };
         if let Err(e) = done {
             screen::error(&format!("error: {name}: {e}"));
+            e.help.iter().for_each(|help| screen::error(&format!("  help: {help}")));
             code = FAILED;
         }
     }
@@ -50,7 +68,19 @@ fn show(state: &Path, name: &str) -> selvedge_node::Result<()> {
     for (node, kept) in &found.nodes {
         screen::print(&format!("  {node}: holds {} rows, {} bytes of state", kept.rows, kept.bytes));
     }
-    if !found.pending.is_empty() {
+    if found.unfinished {
+        screen::print("  cut short: the next run goes on from there");
+    }
+    if found.paused {
+        screen::print("  paused: what runs read stays new");
+    }
+    if let Some(run) = &found.rewound {
+        screen::print(&format!("  rewound to before the run {run}"));
+    }
+    if !found.past.is_empty() {
+        screen::print(&format!("  can be rewound to before: {}", found.past.join(", ")));
+    }
+    if !found.pending.is_empty() && !found.unfinished {
         screen::print(&format!("  to be published first by the next run, if it is not: {}", found.pending.join(", ")));
     }
     Ok(())

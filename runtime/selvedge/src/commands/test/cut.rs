@@ -167,6 +167,7 @@ pub fn cut(mut plan: Plan, case: &Case, batch_rows: usize) -> Result<Part, Probl
             saves: false,
             flushes_once: false,
             visible_at_once: false,
+            replaces: false,
             publish_every: None,
             notes: vec![],
             work: Work::Sink(Arc::new(Keep { place, schema, found: found.clone() })),
