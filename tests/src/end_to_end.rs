@@ -24,3 +24,4 @@ mod stop;
 mod streams;
 mod tidy;
 mod toolchain;
+mod upgrade;

@@ -153,6 +153,12 @@ impl Running {
         self.child.id()
     }
 
+    /// Whether the program runs by now, and not what it was started under: that would die of a signal meant for the program.
+    pub fn has_begun(&self) -> bool {
+        let program = std::fs::read_link(format!("/proc/{}/exe", self.id()));
+        program.is_ok_and(|program| program == Path::new(env!("CARGO_BIN_EXE_selvedge-under-test")))
+    }
+
     /// What it says on standard error, to whoever takes it; that ends when the process does.
     pub fn take_stderr(&mut self) -> Receiver<String> {
         std::mem::replace(&mut self.stderr, channel().1)

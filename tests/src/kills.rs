@@ -70,7 +70,7 @@ fn to_the_end(place: &Place, mut running: Running, done: impl Fn() -> bool) -> b
             let said: Vec<String> = stderr.into_iter().collect();
             std::fs::write(&ended, said.concat()).unwrap();
         });
-        place.until("the rows or the end of it", || ended.exists() || done());
+        place.until("the rows or the end of it", || ended.exists() || running.has_begun() && done());
         if !ended.exists() {
             running.signal(libc::SIGTERM);
         }

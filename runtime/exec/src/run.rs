@@ -110,6 +110,8 @@ fn begin(
 ) -> std::result::Result<Running, Failure> {
     let nowhere = |error: Error| Failure { node: None, error };
     let somewhere = |(node, error): (Option<usize>, Error)| Failure { node, error };
+    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
+    let io = io.map_err(|e| nowhere(Error::io("starting", "the I/O threads", &e)))?;
     let store = options.state.as_ref().map(|state| Store::open(state, &plan.name)).transpose().map_err(nowhere)?;
     let mut last = store.as_ref().map_or(Ok(Checkpoint::default()), Store::load).map_err(nowhere)?;
     let mut warnings = vec![];
@@ -123,19 +125,18 @@ fn begin(
         if unfinished.as_ref() == Some(&cut.of) {
             warnings.push(format!("the run `{run}` was cut short: this one goes on from its last checkpoint"));
         } else {
-            last = resume::anew(plan, store, last).map_err(nowhere)?;
-            warnings.push(format!("the run `{run}` was cut short, and the graph, its threads or what it reads have changed: this one begins anew"));
+            let _io = io.enter();
+            last = guarded(|| resume::anew(plan, store, last)).map_err(nowhere)?;
+            warnings.push(format!(
+                "the run `{run}` was cut short, and the graph, its threads or what it reads have changed: this one begins anew"
+            ));
         }
     }
     resume::may_repeat(plan, &last).map_err(nowhere)?;
     warnings.extend(resume::fits(plan, &last).map_err(somewhere)?);
-    let io = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build();
-    let io = io.map_err(|e| nowhere(Error::io("starting", "the I/O threads", &e)))?;
-    {
+    if last.unfinished.is_none() {
         let _io = io.enter();
-        if last.unfinished.is_none() {
-            guarded_anywhere(|| resume::recommit(plan, &last)).map_err(somewhere)?;
-        }
+        guarded_anywhere(|| resume::recommit(plan, &last)).map_err(somewhere)?;
     }
 
     let mut splits: HashMap<NodeIndex, Vec<Box<dyn Split>>> = HashMap::new();

@@ -13,7 +13,7 @@ use selvedge_node::{Commit, Pending};
 use std::collections::HashMap;
 use std::time::{Duration, Instant};
 
-type Done<T = ()> = std::result::Result<T, Failure>;
+type Done = std::result::Result<(), Failure>;
 
 /// How often a graph that never ends publishes, where no sink of it says so.
 const PUBLISH_EVERY: Duration = Duration::from_secs(10);
