@@ -150,7 +150,7 @@ fn lake(place: &Place) -> Vec<(String, u64)> {
     manifests.map(|path| rows(&path)).collect()
 }
 
-/// How often each of the retailer's graphs is killed. `SELVEDGE_KILLS=200` makes the table of docs/kills.md.
+/// How often each of the retailer's graphs is killed. `SELVEDGE_KILLS=200` makes the table of docs/guarantees.md.
 fn kills() -> usize {
     std::env::var("SELVEDGE_KILLS").map_or(12, |kills| kills.parse().unwrap())
 }

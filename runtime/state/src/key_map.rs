@@ -82,10 +82,24 @@ impl KeyMap {
 
     #[inline(always)]
     pub fn set(&mut self, key: u128, value: i64) {
+        self.set_where(key, value, |_| true);
+    }
+
+    /// Sets the number of a key unless it has a larger one.
+    #[inline(always)]
+    pub fn raise(&mut self, key: u128, value: i64) {
+        self.set_where(key, value, |known| known < value);
+    }
+
+    #[inline(always)]
+    fn set_where(&mut self, key: u128, value: i64, may_replace: impl Fn(i64) -> bool) {
         debug_assert_ne!(key, 0);
         let piece = &mut self.pieces[piece(key)];
         let mut found = piece.find(key);
         let is_new = found.is_none_or(|at| piece.slots[at].is_empty());
+        if !is_new && found.is_some_and(|at| !may_replace(piece.slots[at].value)) {
+            return;
+        }
         if is_new {
             if (piece.len + 1) * 4 > piece.slots.len() * 3 {
                 self.slots += piece.resize((piece.slots.len() + piece.slots.len() / 3).max(4), |_| true);

@@ -5,6 +5,7 @@ use super::Recent;
 use arrow::array::{ArrayRef, AsArray, Decimal128Array, Int64Array, RecordBatch};
 use arrow::datatypes::{DataType, Decimal128Type, Int64Type};
 use selvedge_node::{HASH_COLUMN, Result, Save};
+use selvedge_state::KeyMap;
 use std::sync::Arc;
 
 const CLOCK: &str = "clock";
@@ -114,16 +115,17 @@ impl Recent {
             self.count = self.count.max(numbers(1)[0]);
             return Ok(());
         }
-        let keys = batch.column(0).as_primitive::<Decimal128Type>().values();
-        for (at, (&key, &value)) in keys.iter().zip(numbers(1)).enumerate() {
-            let key = key as u128;
-            if value >= self.horizon && self.sent.get(key).is_none_or(|known| known < value) {
-                self.sent.set(key, value);
+        let keys: Vec<u128> =
+            batch.column(0).as_primitive::<Decimal128Type>().values().iter().map(|&key| key as u128).collect();
+        for (keys, values) in keys.chunks(super::STEP).zip(numbers(1).chunks(super::STEP)) {
+            for (keys, values) in keys.chunks(KeyMap::TOGETHER).zip(values.chunks(KeyMap::TOGETHER)) {
+                self.sent.touch(keys);
+                for (&key, &value) in keys.iter().zip(values).filter(|(_, value)| **value >= self.horizon) {
+                    self.sent.raise(key, value);
+                }
             }
-            if at % super::STEP == 0 {
-                self.fit()?;
-            }
+            self.fit()?;
         }
-        self.fit()
+        Ok(())
     }
 }
