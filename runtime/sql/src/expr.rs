@@ -7,6 +7,7 @@
 //! DataFusion's SQL with three changes: arithmetic that overflows is an error and never wraps around, text comes out as
 //! `Utf8`, and an error concerns only the rows that cause it.
 
+use crate::apart::apart;
 use crate::bounds::{MAX_BATCH, bytes, check_constants, too_much};
 use crate::fast::faster;
 use crate::parse::{Use, parse, resolve};
@@ -134,7 +135,7 @@ pub(crate) fn plan(ast: &Ast, schema: &DFSchema) -> std::result::Result<Expr, Da
     for rewrite in state.analyzer().function_rewrites() {
         expr = expr.transform_up(|e| rewrite.rewrite(e, schema, state.config_options())).data()?;
     }
-    simplifier.simplify(expr)
+    simplifier.simplify(apart(expr)?)
 }
 
 /// Logical to physical, with arithmetic that reports overflow.

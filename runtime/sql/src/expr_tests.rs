@@ -56,6 +56,18 @@ fn names_are_found_in_any_letter_case() {
     assert_eq!(exact.as_primitive::<arrow::datatypes::Int32Type>().values(), &[6], "names as written come first");
 }
 
+/// A null is in no list and not outside of one, whatever becomes of the lists.
+#[test]
+fn a_null_compared_twice_is_null() {
+    assert_eq!(value("not (IRI_KEY in (17, 5) and IRI_KEY in (0))"), "v:Boolean true true null true");
+    assert_eq!(value("IRI_KEY not in (17, 3) or IRI_KEY not in (5, 4)"), "v:Boolean true true null true");
+    assert_eq!(value("IRI_KEY in (17, 3) and IRI_KEY in (5, 4)"), "v:Boolean false false null false");
+    assert_eq!(value("IRI_KEY = 17 and IRI_KEY = 5"), "v:Boolean false false null false");
+    assert_eq!(value("IRI_KEY <> 17 or IRI_KEY <> 5"), "v:Boolean true true null true");
+    assert_eq!(value("not (17 = IRI_KEY and IRI_KEY in (5, 0))"), "v:Boolean true true null true");
+    assert_eq!(value("IRI_KEY in (17) or IRI_KEY in (5) or IRI_KEY = 0"), "v:Boolean true true null true");
+}
+
 #[test]
 fn values_and_types() {
     assert_eq!(value("case when price > 2 then 'dear' else 'cheap' end"), "v:Utf8 dear cheap cheap dear");

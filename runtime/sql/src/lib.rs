@@ -1,6 +1,7 @@
 //! Nodes that speak SQL, on DataFusion: expressions row by row, whole queries over several inputs, external sort.
 
 mod aggregate;
+mod apart;
 mod assert;
 mod bounds;
 mod by_key;

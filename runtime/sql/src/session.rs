@@ -1,4 +1,5 @@
 //! The DataFusion session that the SQL of graphs is planned and run in.
+use crate::apart::Apart;
 use crate::bounds;
 use datafusion::execution::context::ExecutionProps;
 use datafusion::execution::runtime_env::RuntimeEnv;
@@ -18,7 +19,7 @@ pub(crate) fn config() -> SessionConfig {
 
 pub(crate) fn state(config: SessionConfig, runtime: Arc<RuntimeEnv>) -> SessionState {
     let builder = SessionStateBuilder::new().with_config(config).with_runtime_env(runtime).with_default_features();
-    bounds::install(builder).build()
+    bounds::install(builder).with_analyzer_rule(Arc::new(Apart)).build()
 }
 
 /// Plans expressions; runs nothing.

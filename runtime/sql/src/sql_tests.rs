@@ -32,6 +32,22 @@ fn joins_and_groups() {
     assert_eq!(done.created["result rows"], 2);
 }
 
+/// A null is in no list and not outside of one.
+#[test]
+fn a_null_compared_twice_is_null() {
+    for wheres in [
+        "not (customer in ('ann') and customer in ('bob', 'eve'))",
+        "customer not in ('x', 'y') or customer not in ('z')",
+    ] {
+        let query = format!("select order_id from orders where {wheres}");
+        case(&query).run().expect("order_id:Int64\n1\n2\n3");
+    }
+    let done = case("select order_id, customer = 'ann' and customer = 'bob' from orders where order_id > 2").run();
+    let found = show(&done.rows(0));
+    assert!(found.contains("3 | false") && found.contains("4 | null"), "{found}");
+    assert!(found.contains("orders.Customer = Utf8(\"ann\") AND"), "the column keeps its name: {found}");
+}
+
 #[test]
 fn only_queries_that_take_each_row_by_itself_need_no_end() {
     let instead = |query: &str| case(query).build().unwrap().waits_for_end;

@@ -383,10 +383,6 @@ impl Maker {
         }
         if depth > 1 && self.dice.one_in(2) {
             let (a, b) = (self.test(t, depth - 1)?, self.test(t, depth - 1)?);
-            // DataFusion 55 takes `x in (1) and x in (2)` for false where x is null (apache/datafusion#24258).
-            if a.lists().iter().any(|c| b.lists().contains(c)) {
-                return Some(a);
-            }
             let (a, b) = (Box::new(a), Box::new(b));
             return Some(match self.dice.below(3) {
                 0 => Test::And(a, b),

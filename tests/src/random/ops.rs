@@ -30,16 +30,6 @@ impl Test {
         }
     }
 
-    /// The columns that are compared with lists of values.
-    pub fn lists(&self) -> Vec<usize> {
-        match self {
-            Test::In(c, _) | Test::Value(c, "=" | "<>", _) => vec![*c],
-            Test::And(a, b) | Test::Or(a, b) => [a.lists(), b.lists()].concat(),
-            Test::Not(a) => a.lists(),
-            Test::Value(..) | Test::Columns(..) | Test::Null(_) => vec![],
-        }
-    }
-
     fn inner(&self, t: &Table) -> String {
         format!("({})", self.sql(t))
     }
