@@ -23,9 +23,9 @@ const GRAPH: &str = r#"Graph(
     },
 )"#;
 
-const FILES: u64 = 300;
+const FILES: u64 = 60;
 /// Rows of a file; each id comes in two files.
-const ROWS: u64 = 100;
+const ROWS: u64 = 500;
 
 fn place() -> Place {
     let place = Place::with(GRAPH);
@@ -85,7 +85,7 @@ fn check(place: &Place, after: &str) {
 
 fn run<'a>(more: &[&'a str]) -> Vec<&'a str> {
     let words =
-        ["run", "graph.ron", "--quiet", "--report", "report.json", "--checkpoint-every", "1ms", "--threads", "2"];
+        ["run", "graph.ron", "--quiet", "--report", "report.json", "--checkpoint-every", "0s", "--threads", "2"];
     [&words, more].concat()
 }
 
@@ -155,7 +155,7 @@ fn wherever_it_is_killed_every_row_arrives_once() {
     for (i, step) in ["rename", "fsync", "unlink", "pwrite64"].into_iter().cycle().take(16).enumerate() {
         let place = place();
         let mut killed = BTreeMap::new();
-        for n in [5 + 9 * i, 3 + 5 * i, 2 + 2 * i] {
+        for n in [5 + 4 * i, 3 + 3 * i, 2 + 2 * i] {
             let inject = format!("inject={step}:signal=KILL:when={n}");
             let trace = format!("trace={step}");
             let tracer = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];

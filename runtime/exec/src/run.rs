@@ -35,7 +35,8 @@ pub struct Options {
     pub scratch: PathBuf,
     /// Sources that never end are read until they have caught up.
     pub once: bool,
-    /// How long a run that ends by itself works at the least before its next checkpoint.
+    /// How long a run that ends by itself works at the least before its next checkpoint. Zero: it makes one whenever it can, whatever that
+    /// costs.
     pub checkpoint_every: Duration,
     /// Names the run in commits and in the report; must be unique.
     pub run: String,

@@ -248,8 +248,9 @@ pub struct Run {
     /// Send what was recorded of a node, instead of what it would send; all before it is left out, and nothing is remembered
     #[arg(long, value_name = "NODE=FOLDER", value_parser = name_value)]
     pub replay: Vec<(String, String)>,
-    /// How often a run that ends by itself saves how far it has come, so that another can go on should it be cut short
-    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time)]
+    /// How often a run that ends by itself saves how far it has come, so that another can go on should it be cut short; 0s: as often as
+    /// it can
+    #[arg(long, value_name = "TIME", default_value = "60s", value_parser = time_or_zero)]
     pub checkpoint_every: Duration,
     /// Read sources that never end until they have caught up; so are several graphs, which run one after the other
     #[arg(long)]
@@ -498,6 +499,10 @@ fn share(text: &str) -> Result<f64, String> {
 }
 
 /// `500ms`, `60s`, `5m`, `1h`.
+fn time_or_zero(text: &str) -> Result<Duration, String> {
+    if text == "0s" { Ok(Duration::ZERO) } else { time(text) }
+}
+
 fn time(text: &str) -> Result<Duration, String> {
     let (number, unit) = text.split_at(text.find(|c: char| !c.is_ascii_digit()).unwrap_or(text.len()));
     let milliseconds = match unit {

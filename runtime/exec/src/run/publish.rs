@@ -87,7 +87,7 @@ impl Running {
     }
 
     /// Saves how far a run that ends by itself has come, now and then, until its threads end; then the rows that are unaccounted for. Each
-    /// checkpoint waits until the work since the last one has taken 20 times as long as that took.
+    /// checkpoint waits until the work since the last one has taken 20 times as long as that took, unless all that can be are wanted.
     pub(super) fn keep_checkpoints(&mut self) -> Option<Vec<String>> {
         let mut wait = self.options.checkpoint_every;
         while !self.epochs.ended_within(wait, &self.stop) {
@@ -112,7 +112,9 @@ impl Running {
                 self.abort(&by_node(&gathered), &Published::default());
                 return Some(imbalances).filter(|lost| !lost.is_empty());
             }
-            wait = self.options.checkpoint_every.max(since.elapsed() * 20);
+            if !wait.is_zero() {
+                wait = self.options.checkpoint_every.max(since.elapsed() * 20);
+            }
         }
         None
     }
