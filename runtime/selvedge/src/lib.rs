@@ -3,6 +3,7 @@
 mod catalogue;
 mod cli;
 mod commands;
+mod connectors;
 mod graphs;
 mod progress;
 mod recording;

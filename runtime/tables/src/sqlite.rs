@@ -16,8 +16,8 @@ mod target;
 mod tests;
 mod types;
 
-use crate::driver::{Described, Driver, Load, Relation, Select};
 use rusqlite::{Connection, ErrorCode, OpenFlags};
+use selvedge_connect::database::{Described, Driver, Load, Relation, Select};
 use selvedge_node::{Error, Problem, Problems, Reader, Result, Task};
 use selvedge_schemas::{Extent, FoundColumn};
 use serde::Deserialize;
@@ -121,8 +121,12 @@ impl Driver for Sqlite {
     fn place(&self) -> String {
         self.path.display().to_string()
     }
-    fn exists(&self) -> bool {
-        self.path.exists()
+    fn reach(&self) -> Result<()> {
+        match self.path.exists() {
+            true => Ok(()),
+            false => Err(Error::world(format!("there is no database at {}", self.path.display()))
+                .help("check the path of the connection, or choose another --profile")),
+        }
     }
     fn tables(&self) -> Result<Vec<String>> {
         describe::tables(self)

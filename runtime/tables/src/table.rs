@@ -1,13 +1,16 @@
 //! `Table`: rows of a database table or query, whole, in parallel key ranges, or only what is new since the last run.
 
-use crate::driver::{Bookmark, Described, Driver, Range, Relation, Select, connect};
+use crate::connect;
+use selvedge_connect::Connectors;
+use selvedge_connect::database::{Bookmark, Described, Driver, Range, Relation, Select};
 use selvedge_node::prelude::*;
 use selvedge_node::{Positions, Source, Split, choice_fields};
 use selvedge_ron::Value;
 use selvedge_schemas::{Declared, Extent, Found, Known};
 use std::collections::BTreeMap;
+use std::marker::PhantomData;
 
-pub struct Table;
+pub struct Table<C>(PhantomData<C>);
 
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
@@ -31,7 +34,7 @@ pub struct Config {
     partitions: Option<Spanned<usize>>,
 }
 
-impl Kind for Table {
+impl<C: Connectors> Kind for Table<C> {
     const NAME: &'static str = "Table";
     const ROLE: Role = Role::Source;
     const ABOUT: &'static str = "reads a table or query of a database";
@@ -63,20 +66,20 @@ schema file says is never null)."#;
 
     fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = settings(&config);
-        let driver = problems.take(connect(site, &config.connection));
+        let driver = problems.take(connect::<C>(site, &config.connection));
         let (Some(driver), Some((relation, span))) = (driver, relation(&config)) else {
             return problems.or(()).and_then(|()| Err(site.error("table or query is needed").into()));
         };
         let schema = config.schema.as_ref().map(|schema| problems.take(schema.known(schema.span, site)));
         let Some(known) = schema.unwrap_or_else(|| Some(Known::default())) else { return Err(problems) };
-        let there = driver.exists();
-        if !there && !known.from_file {
-            problems.push(
-                Problem::error(config.connection.span, format!("there is no database at {}", driver.place()))
-                    .help("check the path of the connection, or choose another --profile"),
-            );
-            return Err(problems);
-        }
+        let there = match driver.reach() {
+            Ok(()) => true,
+            Err(_) if known.from_file => false,
+            Err(e) => {
+                problems.push(told(config.connection.span, &e));
+                return Err(problems);
+            }
+        };
         if let (true, Relation::Table(name)) = (there, &relation) {
             let Some(tables) = problems.take(driver.tables().map_err(|e| told(config.connection.span, &e))) else {
                 return Err(problems);
@@ -168,9 +171,13 @@ fn is_choice_of_cells(ty: &DataType) -> bool {
 
 /// The columns of an object `Table(connection: "…", table: "…")`, for a crawl. `None`: the database has
 /// no such table any more.
-pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Option<Found>, Problems> {
+pub fn crawl<C: Connectors>(
+    object: &Value,
+    site: &Site,
+    extent: Extent,
+) -> std::result::Result<Option<Found>, Problems> {
     let config: Config = selvedge_ron::from_value(object)?;
-    let driver = connect(site, &config.connection)?;
+    let driver = connect::<C>(site, &config.connection)?;
     let Some(table) = &config.table else {
         let problem = Problem::error(config.connection.span, "a query has no columns of its own to crawl");
         return Err(problem.help("crawl the tables that it reads").into());
@@ -185,16 +192,15 @@ pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result
 }
 
 fn there(driver: &dyn Driver) -> std::result::Result<(), Problem> {
-    match driver.exists() {
-        true => Ok(()),
-        false => Err(Problem::nowhere(format!("there is no database at {}", driver.place()))
-            .help("check the path of the connection, or choose another --profile")),
-    }
+    driver.reach().map_err(|e| Problem { span: None, ..told(Default::default(), &e) })
 }
 
 /// The tables and views of a database, by name, each as the source that reads it.
-pub fn objects(site: &Site, connection: &str) -> std::result::Result<BTreeMap<String, String>, Problems> {
-    let driver = connect(site, &Spanned::new(connection.to_string(), Default::default()))?;
+pub fn objects<C: Connectors>(
+    site: &Site,
+    connection: &str,
+) -> std::result::Result<BTreeMap<String, String>, Problems> {
+    let driver = connect::<C>(site, &Spanned::new(connection.to_string(), Default::default()))?;
     there(driver.as_ref())?;
     let tables = driver.tables().map_err(|e| Problem { span: None, ..told(Default::default(), &e) })?;
     let object = |table: &String| format!("Table(connection: {connection:?}, table: {table:?})");

@@ -2,6 +2,7 @@
 
 use super::*;
 use rusqlite::Connection;
+use selvedge_connect::Embedded;
 use selvedge_node::{Memory, Next, Reader, Work};
 use selvedge_testkit::{Case, Recorder};
 use std::path::Path;
@@ -24,7 +25,7 @@ fn change(dir: &Path, sql: &str) {
     Connection::open(dir.join("retail.db")).unwrap().execute_batch(sql).unwrap();
 }
 
-fn case(dir: &Path, config: &str) -> Case<Table> {
+fn case(dir: &Path, config: &str) -> Case<Table<Embedded>> {
     let config = format!("(connection: \"db\", {config})");
     Case::new(&config).base(dir).connection("db", "Sqlite", "(path: \"retail.db\")")
 }
@@ -135,19 +136,20 @@ fn all_problems_at_once_with_the_nearest_names() {
         "table: \"inventory\", query: \"select 1\", bookmark: \"id\", partition_by: \"id\"",
         &["table and query cannot both be given", "bookmark and partition_by cannot both be given"],
     );
-    let problems = Case::<Table>::new("(connection: \"db\", table: \"t\")")
+    let problems = Case::<Table<Embedded>>::new("(connection: \"db\", table: \"t\")")
         .connection("db", "Sqlite", "(path: \"none.db\")")
         .problems();
     assert!(problems.contains("there is no database at") && problems.contains("none.db"), "{problems}");
-    let problems =
-        Case::<Table>::new("(connection: \"db\", table: \"t\")").connection("db", "Folder", "(path: \"x\")").problems();
+    let problems = Case::<Table<Embedded>>::new("(connection: \"db\", table: \"t\")")
+        .connection("db", "Folder", "(path: \"x\")")
+        .problems();
     assert!(problems.contains("tables need a database, but `db` is Folder"), "{problems}");
     std::fs::write(dir.path().join("retail.db"), "this is no database, but long enough to look like a file of one")
         .unwrap();
     check("table: \"inventory\"", &["file is not a database"]);
 }
 
-fn source(case: &Case<Table>) -> Arc<dyn Source> {
+fn source(case: &Case<Table<Embedded>>) -> Arc<dyn Source> {
     match case.build().unwrap_or_else(|p| panic!("{p}")).work {
         Work::Source(source) => source,
         _ => panic!("a source"),
@@ -169,7 +171,7 @@ fn task(batch_rows: usize) -> Task {
 }
 
 /// Reads at most `batches` and tells the ids read and the position after.
-fn read(case: &Case<Table>, from: &Positions, batch_rows: usize, batches: usize) -> (Vec<i64>, Positions) {
+fn read(case: &Case<Table<Embedded>>, from: &Positions, batch_rows: usize, batches: usize) -> (Vec<i64>, Positions) {
     let mut out = Recorder::default();
     let mut positions = from.clone();
     for split in source(case).splits(from).unwrap() {
@@ -190,7 +192,7 @@ fn read(case: &Case<Table>, from: &Positions, batch_rows: usize, batches: usize)
     (ids.collect(), positions)
 }
 
-fn reader(case: &Case<Table>) -> Box<dyn Reader> {
+fn reader(case: &Case<Table<Embedded>>) -> Box<dyn Reader> {
     let mut splits = source(case).splits(&Positions::new()).unwrap();
     splits.remove(0).open(&task(8192)).unwrap()
 }

@@ -1,9 +1,12 @@
 //! `Warehouse`: rows into a table of a database, all in one transaction, exactly once.
 
-use crate::driver::{Change, Drift, Load, connect};
+use crate::connect;
+use selvedge_connect::Connectors;
+use selvedge_connect::database::{Change, Drift, Load};
 use selvedge_node::prelude::*;
+use std::marker::PhantomData;
 
-pub struct Warehouse;
+pub struct Warehouse<C>(PhantomData<C>);
 
 /// How the table changes.
 #[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
@@ -49,7 +52,7 @@ fn yes() -> bool {
     true
 }
 
-impl Kind for Warehouse {
+impl<C: Connectors> Kind for Warehouse<C> {
     const NAME: &'static str = "Warehouse";
     const ROLE: Role = Role::Sink;
     const ABOUT: &'static str = "loads rows into a table: append, replace or upsert, in one transaction";
@@ -116,7 +119,7 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 Change::Upsert(keys.iter().map(|k| k.value.clone()).collect())
             }
         };
-        let driver = problems.take(connect(site, &config.connection));
+        let driver = problems.take(connect::<C>(site, &config.connection));
         let Some(driver) = driver.filter(|_| !problems.has_errors()) else { return Err(problems) };
         let load = Load {
             table: config.table.value.clone(),

@@ -1,6 +1,7 @@
 //! What `selvedge crawl` is to look at: the objects of a connection, or those that the sources of a graph read.
 
 use crate::cli::Crawl;
+use crate::connectors::All;
 use crate::screen;
 use selvedge_node::{Connection, Connections, Problem, Problems, Site, Span};
 use selvedge_ron::{Field, FileId, Value, ValueKind, parse};
@@ -117,7 +118,7 @@ impl Target {
         let site = self.site(Path::new("."));
         let texts = match found.kind.as_str() {
             "Folder" => selvedge_sources::objects(&site, name)?,
-            "Sqlite" => selvedge_tables::objects(&site, name)?,
+            "Sqlite" => selvedge_tables::objects::<All>(&site, name)?,
             other => {
                 let problem = Problem::nowhere(format!("`{name}` is {other}, which cannot be crawled"));
                 return Err(problem.help("crawl looks at connections of the kinds Folder and Sqlite").into());
@@ -141,7 +142,7 @@ impl Target {
     pub fn look(&self, object: &Object, extent: Extent) -> Result<Option<Found>, Problems> {
         let site = self.site(&object.base);
         match kind(&object.value) {
-            "Table" => selvedge_tables::crawl(&object.value, &site, extent),
+            "Table" => selvedge_tables::crawl::<All>(&object.value, &site, extent),
             _ => selvedge_sources::crawl(&object.value, &site, extent),
         }
     }

@@ -2,9 +2,9 @@
 
 use super::cursor::{ASKED_EVERY, Cell, Cursor};
 use super::{Sqlite, quoted, types};
-use crate::driver::{Described, Range, Relation, Select};
 use arrow::datatypes::DataType;
 use rusqlite::{Connection, ErrorCode, Statement};
+use selvedge_connect::database::{Described, Range, Relation, Select};
 use selvedge_node::{Error, Result};
 use std::ffi::c_int;
 

@@ -6,8 +6,8 @@
 use super::staging::{Flushed, StagingWriter, definition};
 use super::target::{Fit, Found, existing, fit};
 use super::{Sqlite, error, list, open, quoted};
-use crate::driver::{Change, Load};
 use rusqlite::{Connection, OpenFlags, TransactionBehavior};
+use selvedge_connect::database::{Change, Load};
 use selvedge_node::{Commit, Error, Pending, Problems, Result, Sink, Task, Writer};
 use std::fs;
 use std::path::PathBuf;

@@ -5,7 +5,6 @@ use super::cursor::{Cell, Cursor};
 use super::describe::{Origin, range_condition};
 use super::position::{Position, Progress};
 use super::{Sqlite, quoted, raw};
-use crate::driver::{Relation, Select};
 use arrow::array::{
     ArrayRef, BinaryBuilder, BooleanArray, BooleanBufferBuilder, BooleanBuilder, Date32Builder, Decimal128Builder,
     Float64Builder, Int64Builder, RecordBatch, RecordBatchOptions, StringBuilder, StructArray,
@@ -16,6 +15,7 @@ use arrow::compute::{cast, filter_record_batch};
 use arrow::datatypes::{DataType, Date32Type, Decimal128Type, FieldRef, SchemaRef, TimeUnit};
 use chrono::Utc;
 use rusqlite::ErrorCode;
+use selvedge_connect::database::{Relation, Select};
 use selvedge_node::{Error, Next, Out, Reader, Rejection, Result, Task, choice_fields};
 use std::fmt::Write;
 use std::sync::Arc;

@@ -2,9 +2,9 @@
 
 use super::cursor::most_columns;
 use super::{Sqlite, error, types};
-use crate::driver::{Change, Drift, Load};
 use arrow::datatypes::DataType;
 use rusqlite::{Connection, OptionalExtension};
+use selvedge_connect::database::{Change, Drift, Load};
 use selvedge_node::{Problem, Problems, Result};
 use std::collections::HashSet;
 use std::path::Path;

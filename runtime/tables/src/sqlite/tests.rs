@@ -6,19 +6,20 @@ use arrow::array::*;
 use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
 use proptest::prelude::*;
 use rusqlite::Connection;
+use selvedge_connect::Embedded;
 use selvedge_node::{Commit, Memory, Pending, Sink, Task, Work};
 use selvedge_testkit::{Case, Done, Recorder, show, sorted, table};
 use std::fs;
 use std::path::Path;
 use std::sync::Arc;
 
-pub(super) fn warehouse(dir: &Path, config: &str) -> Case<Warehouse> {
+pub(super) fn warehouse(dir: &Path, config: &str) -> Case<Warehouse<Embedded>> {
     let config = format!("(connection: \"db\", table: \"t\", {config})");
     Case::new(&config).base(dir).connection("db", "Sqlite", "(path: \"w.db\")")
 }
 
 pub(super) fn stored(dir: &Path) -> Done {
-    let case = Case::<Table>::new("(connection: \"db\", table: \"t\")").base(dir);
+    let case = Case::<Table<Embedded>>::new("(connection: \"db\", table: \"t\")").base(dir);
     case.connection("db", "Sqlite", "(path: \"w.db\")").run()
 }
 
@@ -34,7 +35,7 @@ pub(super) fn litter(dir: &Path) -> Vec<String> {
     names
 }
 
-pub(super) fn sink(case: &Case<Warehouse>) -> Arc<dyn Sink> {
+pub(super) fn sink(case: &Case<Warehouse<Embedded>>) -> Arc<dyn Sink> {
     match case.build().unwrap_or_else(|p| panic!("{p}")).work {
         Work::Sink(sink) => sink,
         _ => panic!("a sink"),
@@ -304,7 +305,7 @@ fn two_loads_commit_to_one_file_at_a_time() {
             let dir = dir.path();
             scope.spawn(move || {
                 let config = format!("(connection: \"db\", table: \"t{}\")", load % 2);
-                let case = Case::<Warehouse>::new(&config)
+                let case = Case::<Warehouse<Embedded>>::new(&config)
                     .base(dir)
                     .connection("db", "Sqlite", "(path: \"w.db\")")
                     .input(ROWS);
@@ -327,7 +328,7 @@ fn two_loads_commit_to_one_file_at_a_time() {
 #[test]
 fn a_database_that_stays_locked_is_named_and_can_be_tried_again() {
     let dir = tempfile::tempdir().unwrap();
-    let case = Case::<Warehouse>::new("(connection: \"db\", table: \"t\")").base(dir.path());
+    let case = Case::<Warehouse<Embedded>>::new("(connection: \"db\", table: \"t\")").base(dir.path());
     let case = case.connection("db", "Sqlite", "(path: \"w.db\", busy_seconds: 0)").input(ROWS);
     let sink = sink(&case);
     let pending = flush(&sink, "r", ROWS);
@@ -345,7 +346,8 @@ fn what_does_not_fit_is_said_by_the_plan() {
     let dir = tempfile::tempdir().unwrap();
     database(dir.path()).execute_batch("CREATE TABLE t (sku TEXT, qty SMALLINT, need TEXT NOT NULL, twice INT AS (qty * 2)); CREATE VIEW v AS SELECT 1").unwrap();
     let check = |config: &str, rows: &str, expected: &[&str]| {
-        let case = Case::<Warehouse>::new(config).base(dir.path()).connection("db", "Sqlite", "(path: \"w.db\")");
+        let case =
+            Case::<Warehouse<Embedded>>::new(config).base(dir.path()).connection("db", "Sqlite", "(path: \"w.db\")");
         let problems = case.input(rows).problems();
         assert!(expected.iter().all(|e| problems.contains(e)), "{config}: {problems}");
         assert_eq!(problems.lines().count(), expected.len(), "{config}: {problems}");

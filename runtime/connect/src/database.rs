@@ -1,8 +1,7 @@
 //! The seam between the two nodes and a database: what differs from one database to the next, and nothing else.
 
-use crate::sqlite::Sqlite;
 use arrow::datatypes::{DataType, SchemaRef};
-use selvedge_node::{Problem, Problems, Reader, Result, Site, Span, Spanned, Task};
+use selvedge_node::{Problems, Reader, Result, Span, Task};
 use selvedge_schemas::{Extent, FoundColumn};
 use std::sync::Arc;
 
@@ -91,8 +90,8 @@ pub struct Load {
 pub trait Driver: Send + Sync {
     /// Where it is, for people.
     fn place(&self) -> String;
-    /// Whether there is anything to connect to.
-    fn exists(&self) -> bool;
+    /// Whether there is a database that answers: the error says why not, and what to do.
+    fn reach(&self) -> Result<()>;
     /// Names of tables and views.
     fn tables(&self) -> Result<Vec<String>>;
     /// The columns of a table or query, in order. Those that are `typed` otherwise need no type.
@@ -109,14 +108,4 @@ pub trait Driver: Send + Sync {
     /// Whether rows of one load may be refused for each other, so that they have to be flushed together.
     fn compares_rows(&self, load: &Load) -> Result<bool>;
     fn sink(&self, load: Load) -> Arc<dyn selvedge_node::Sink>;
-}
-
-/// The database that a connection means.
-pub fn connect(site: &Site, name: &Spanned<String>) -> std::result::Result<Arc<dyn Driver>, Problem> {
-    let connection = site.connection(name)?;
-    match connection.kind.as_str() {
-        "Sqlite" => Ok(Arc::new(Sqlite::new(&connection)?)),
-        other => Err(Problem::error(name.span, format!("tables need a database, but `{name}` is {other}"))
-            .help("Sqlite(path: \"retail.db\") in connections.ron")),
-    }
 }

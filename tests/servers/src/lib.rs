@@ -1,0 +1,38 @@
+//! Real servers for tests, on free loopback ports, in temporary folders; installed where they are missing.
+//!
+//! Each is started once for a test program, at the first call, and dies with it whatever happens. A server is ready when it has
+//! answered a real request, and it is checked that it listens on loopback only. Nothing is stopped by its name.
+
+mod install;
+mod mariadb;
+mod objects;
+mod postgres;
+mod process;
+
+pub use install::{debian, python};
+pub use mariadb::{MariaDb, mariadb};
+pub use objects::{Objects, objects};
+pub use postgres::{Postgres, postgres};
+pub use process::{Process, folder, free_port, until};
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn servers_answer() {
+        assert_eq!(crate::mariadb().sql("select 6 * 7"), "42\n");
+        assert_eq!(crate::postgres().sql("select 6 * 7"), "42\n");
+        assert_ne!(crate::objects().bucket(), crate::objects().bucket());
+    }
+
+    #[test]
+    fn a_database_survives_its_crash() {
+        let mut server = crate::MariaDb::start();
+        server.sql("create table t (a int); insert into t values (7)");
+        server.crash_and_restart();
+        assert_eq!(server.sql("select a from t"), "7\n");
+        let mut server = crate::Postgres::start();
+        server.sql("create table t (a int); insert into t values (7)");
+        server.crash_and_restart();
+        assert_eq!(server.sql("select a from t"), "7\n");
+    }
+}

