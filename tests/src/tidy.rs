@@ -95,7 +95,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-spec", &["selvedge-ron"]),
     ("selvedge-plan", &["selvedge-ron", "selvedge-node", "selvedge-spec"]),
     ("selvedge-exec", &["selvedge-ron", "selvedge-node", "selvedge-state", "selvedge-spec", "selvedge-plan"]),
-    ("selvedge-orc", &["selvedge-node"]),
+    ("selvedge-orc", &["selvedge-node", "selvedge-connect", "selvedge-schemas"]),
     ("selvedge-schemas", &["selvedge-ron", "selvedge-node"]),
     ("selvedge-connect", &["selvedge-node", "selvedge-schemas"]),
     ("selvedge-connect-mysql", CONNECT),

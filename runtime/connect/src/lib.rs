@@ -10,15 +10,21 @@
 pub mod database;
 mod io;
 pub mod retry;
+pub mod store;
 
 use database::Driver;
-pub use io::wait;
+pub use io::{spawn, wait};
 use selvedge_node::{Connection, Problem};
 use std::sync::Arc;
+use store::Store;
 
 /// The kinds of connections that a program knows besides the embedded ones. `None`: the connection is of another kind.
 pub trait Connectors: 'static {
     fn database(connection: &Connection) -> Option<Result<Arc<dyn Driver>, Problem>> {
+        let _ = connection;
+        None
+    }
+    fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
         let _ = connection;
         None
     }

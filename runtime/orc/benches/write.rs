@@ -109,7 +109,7 @@ fn main() {
 fn read(batches: &[RecordBatch]) {
     let path = std::env::temp_dir().join(format!("selvedge-bench-{}.orc", std::process::id()));
     std::fs::write(&path, orc(batches, Compression::Zstd { level: 3 })).expect("room for a file");
-    let open = || std::fs::File::open(&path).expect("the file");
+    let open = || std::sync::Arc::new(std::fs::File::open(&path).expect("the file"));
     let (rate, _) = rate(|| {
         let file = OrcFile::open(open(), "bench").expect("an ORC file");
         let schema = file.schema();

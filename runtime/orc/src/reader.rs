@@ -15,12 +15,11 @@ use orc_rust::reader::metadata::{FileMetadata, read_metadata};
 use orc_rust::schema::DataType;
 use orc_rust::stripe::Stripe;
 use orc_rust::{ArrowReader, ArrowReaderBuilder, ArrowSchemaOptions, TimestampPrecision};
+use selvedge_connect::store::{ReadAt, failed, is_outside};
 use selvedge_node::{Error, Result};
 use std::collections::HashMap;
-use std::fs::File;
 use std::io::{self, Cursor, ErrorKind};
 use std::ops::Range;
-use std::os::unix::fs::FileExt;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -33,8 +32,8 @@ pub struct OrcFile {
 }
 
 impl OrcFile {
-    pub fn open(file: File, name: &str) -> Result<OrcFile> {
-        let mut bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
+    pub fn open(file: Arc<dyn ReadAt>, name: &str) -> Result<OrcFile> {
+        let mut bytes = InBounds::new(file).map_err(|e| failed("reading", name, &e))?;
         match tail::check(bytes.length, |at, length| bytes.part(at, length)) {
             Ok(()) => {}
             Err(Wrong::World(e)) => return Err(read_error(name, &e)),
@@ -60,14 +59,14 @@ impl OrcFile {
     /// are places in it, and come in its order.
     pub fn read(
         &self,
-        file: File,
+        file: Arc<dyn ReadAt>,
         schema: &Schema,
         columns: &[usize],
         stripes: Range<usize>,
         batch_rows: usize,
     ) -> Result<Batches> {
         let name = &self.name;
-        let mut bytes = InBounds::new(file).map_err(|e| Error::io("reading", name, &e))?;
+        let mut bytes = InBounds::new(file).map_err(|e| failed("reading", name, &e))?;
         let root = self.metadata.root_data_type();
         let places = || (0..schema.fields().len()).filter(|at| columns.contains(at));
         let fields: Vec<Field> = places().map(|at| schema.field(at).clone()).collect();
@@ -76,6 +75,7 @@ impl OrcFile {
         self.check_times(&mut bytes, columns, stripes.clone())?;
         let offset = |at: usize| self.metadata.stripe_metadatas().get(at).map_or(usize::MAX, |s| s.offset() as usize);
         let range = offset(stripes.start)..offset(stripes.end);
+        bytes.file.want(vec![range.start as u64..range.end as u64]).map_err(|e| failed("reading", name, &e))?;
         let reader = guarded(name, || {
             let builder = ArrowReaderBuilder::try_new(bytes)?
                 .with_projection(mask)
@@ -194,10 +194,7 @@ fn orc_error(name: &str, e: OrcError) -> Error {
 
 /// The world's fault where the system says so, and otherwise the file's.
 fn read_error(name: &str, e: &io::Error) -> Error {
-    match e.raw_os_error() {
-        Some(_) => Error::io("reading", name, e),
-        None => damaged(name, &e.to_string()),
-    }
+    if is_outside(e) { failed("reading", name, e) } else { damaged(name, &e.to_string()) }
 }
 
 fn damaged(name: &str, why: &str) -> Error {
@@ -206,37 +203,35 @@ fn damaged(name: &str, why: &str) -> Error {
 
 /// A file of which nothing beyond its end is asked for, whatever lengths are written in it.
 struct InBounds {
-    file: File,
+    file: Arc<dyn ReadAt>,
     length: u64,
 }
 
 impl InBounds {
-    fn new(file: File) -> io::Result<InBounds> {
-        Ok(InBounds { length: file.metadata()?.len(), file })
+    fn new(file: Arc<dyn ReadAt>) -> io::Result<InBounds> {
+        Ok(InBounds { length: file.length()?, file })
     }
 
-    fn part(&self, at: u64, length: u64) -> io::Result<Vec<u8>> {
-        if at.checked_add(length).is_none_or(|end| end > self.length) {
-            return Err(io::Error::new(ErrorKind::UnexpectedEof, "a part of it lies beyond its end"));
+    fn part(&self, at: u64, length: u64) -> io::Result<Bytes> {
+        match at.checked_add(length) {
+            Some(end) if end <= self.length => self.file.range(at..end),
+            _ => Err(io::Error::new(ErrorKind::UnexpectedEof, "a part of it lies beyond its end")),
         }
-        let mut bytes = vec![0; length as usize];
-        self.file.read_exact_at(&mut bytes, at)?;
-        Ok(bytes)
     }
 }
 
 impl ChunkReader for InBounds {
-    type T = Cursor<Vec<u8>>;
+    type T = Cursor<Bytes>;
 
     fn len(&self) -> u64 {
         self.length
     }
 
-    fn get_read(&self, at: u64) -> io::Result<Cursor<Vec<u8>>> {
+    fn get_read(&self, at: u64) -> io::Result<Cursor<Bytes>> {
         Ok(Cursor::new(self.part(at, self.length.saturating_sub(at))?))
     }
 
     fn get_bytes(&self, at: u64, length: u64) -> io::Result<Bytes> {
-        Ok(self.part(at, length)?.into())
+        self.part(at, length)
     }
 }

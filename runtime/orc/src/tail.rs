@@ -13,9 +13,9 @@ const DEPTH: u32 = 100;
 
 /// Checks the postscript, and the types in the footer where it can be read here (LZO and LZ4 cannot). `read` gives bytes of
 /// the file.
-pub fn check(length: u64, read: impl Fn(u64, u64) -> std::io::Result<Vec<u8>>) -> Result<(), Wrong> {
+pub fn check(length: u64, read: impl Fn(u64, u64) -> std::io::Result<bytes::Bytes>) -> Result<(), Wrong> {
     let tail = read(length.saturating_sub(256), length.min(256))?;
-    let (Some(size), true) = (tail.last(), read(0, length.min(3))? == b"ORC") else {
+    let (Some(size), true) = (tail.last(), read(0, length.min(3))?[..] == *b"ORC") else {
         return Err(Wrong::Broken("it does not begin as one does".into()));
     };
     let rest = &tail[..tail.len() - 1];

@@ -33,8 +33,8 @@ fn on_disk(bytes: &[u8]) -> File {
 
 /// All rows, and how many stripes they were in.
 fn read(bytes: &[u8], batch_rows: usize) -> Result<(RecordBatch, usize), selvedge_node::Error> {
-    let file = on_disk(bytes);
-    let orc = OrcFile::open(file.try_clone().unwrap(), "t.orc")?;
+    let file = std::sync::Arc::new(on_disk(bytes));
+    let orc = OrcFile::open(file.clone(), "t.orc")?;
     let schema = orc.schema();
     let all: Vec<usize> = (0..schema.fields().len()).collect();
     let stripes = orc.stripes().len();

@@ -5,7 +5,7 @@ use selvedge_plan::Catalogue;
 
 pub fn catalogue(plugins: selvedge_wasm::Settings) -> Catalogue {
     let lists = [
-        selvedge_sources::kinds(),
+        selvedge_sources::kinds::<All>(),
         selvedge_generate::kinds(),
         selvedge_tables::kinds::<All>(),
         selvedge_transforms::kinds(),

@@ -2,6 +2,7 @@
 
 use selvedge_connect::Connectors;
 use selvedge_connect::database::Driver;
+use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Problem};
 use std::sync::Arc;
 
@@ -13,5 +14,8 @@ impl Connectors for All {
         match connection.kind.as_str() {
             _ => None,
         }
+    }
+    fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
+        selvedge_connect_objects::connect(connection)
     }
 }

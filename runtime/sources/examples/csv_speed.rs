@@ -104,7 +104,7 @@ fn main() -> std::result::Result<(), Box<dyn std::error::Error>> {
     let config = selvedge_ron::parse(selvedge_ron::FileId(0), &config)?;
     let start = Instant::now();
     for round in 1..=3 {
-        let kinds = selvedge_sources::kinds();
+        let kinds = selvedge_sources::kinds::<selvedge_connect::Embedded>();
         let base = Path::new(".");
         let site = Site { graph: "speed", node: "files", span: Span::default(), base, connections: &None };
         let built = kinds[0].parse(&config)?.build(&site, &[])?;

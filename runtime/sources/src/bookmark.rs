@@ -1,6 +1,6 @@
 //! Files that no earlier run has read: what a run remembers of a file is what the file looked like when it was read.
 
-use crate::paths::Found;
+use crate::lake::Found;
 use crate::version::stamp;
 use schemars::JsonSchema;
 use selvedge_node::{Error, Next, Out, Positions, Reader, Result, Source, Split, Task, Watermark};

@@ -9,6 +9,7 @@ use arrow::datatypes::{DataType, Field, Int32Type, Schema};
 use arrow::ipc::writer::{FileWriter, StreamWriter};
 use parquet::arrow::ArrowWriter;
 use parquet::file::properties::WriterProperties;
+use selvedge_connect::Embedded;
 use selvedge_orc::{Compression, Options, OrcWriter};
 use selvedge_testkit::Case;
 use std::path::Path;
@@ -56,7 +57,7 @@ fn ipc_stream(path: &Path, batches: &[RecordBatch]) {
     writer.finish().unwrap();
 }
 
-fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files> {
+fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files<Embedded>> {
     Case::new(config).base(folder.path())
 }
 

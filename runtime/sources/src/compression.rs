@@ -1,11 +1,11 @@
 //! Files as streams of plain bytes, whatever packed them: gzip, zstd, bzip2, snappy (framed, and in Hadoop's blocks).
 
+use crate::lake::Found;
 use schemars::JsonSchema;
+use selvedge_connect::store::{failed, is_outside};
 use selvedge_node::{Error, Result};
 use serde::Deserialize;
-use std::fs::File;
-use std::io::{self, BufReader, Read, Seek, SeekFrom};
-use std::path::Path;
+use std::io::{self, BufReader, Read};
 
 /// How files are packed.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -57,12 +57,13 @@ impl Compression {
     }
 
     /// What this is for one file: never `Auto`.
-    pub fn of(self, path: &Path, name: &str) -> Result<Compression> {
+    pub fn of(self, file: &Found) -> Result<Compression> {
         if self != Compression::Auto {
             return Ok(self);
         }
+        let name = &file.name;
         let mut head = vec![];
-        File::open(path).and_then(|f| f.take(10).read_to_end(&mut head)).map_err(|e| Error::io("reading", name, &e))?;
+        file.open()?.stream(0..10).read_to_end(&mut head).map_err(|e| failed("reading", name, &e))?;
         let named = Compression::by_name(name);
         match Compression::by_magic(&head) {
             Some(found) => Ok(found),
@@ -90,36 +91,30 @@ pub struct Input {
 
 impl Input {
     /// The whole file, unpacked.
-    pub fn whole(path: &Path, name: &str, compression: Compression) -> Result<Input> {
-        let compression = compression.of(path, name)?;
-        let file = File::open(path).map_err(|e| Error::io("opening", name, &e))?;
-        let bytes = file.metadata().map_err(|e| Error::io("opening", name, &e))?.len();
+    pub fn whole(file: &Found, compression: Compression) -> Result<Input> {
+        let (compression, name) = (compression.of(file)?, &file.name);
+        let file = file.open()?;
+        let bytes = file.length().map_err(|e| failed("opening", name, &e))?;
         let plain = matches!(compression, Compression::Auto | Compression::Uncompressed);
+        let file = file.stream(0..bytes);
         let reader: Box<dyn Read + Send> = match compression {
-            Compression::Auto | Compression::Uncompressed => Box::new(file),
+            Compression::Auto | Compression::Uncompressed => file,
             _ if bytes == 0 => Box::new(io::empty()),
             Compression::Gzip => Box::new(flate2::bufread::MultiGzDecoder::new(buffered(file))),
             Compression::Zstd => Box::new(
-                zstd::stream::read::Decoder::with_buffer(buffered(file))
-                    .map_err(|e| Error::io("unpacking", name, &e))?,
+                zstd::stream::read::Decoder::with_buffer(buffered(file)).map_err(|e| failed("unpacking", name, &e))?,
             ),
             Compression::Bzip2 => Box::new(bzip2::bufread::MultiBzDecoder::new(buffered(file))),
-            Compression::Snappy => snappy(file).map_err(|e| Error::io("reading", name, &e))?,
+            Compression::Snappy => snappy(file).map_err(|e| failed("reading", name, &e))?,
         };
         Ok(Input { reader, name: name.to_string(), compression, due: if plain { bytes } else { 0 } })
     }
 
     /// Bytes `from..to` of a file that is not packed.
-    pub fn part(path: &Path, name: &str, from: u64, to: u64) -> Result<Input> {
-        let open = || {
-            let mut file = File::open(path)?;
-            file.seek(SeekFrom::Start(from))?;
-            Ok(file.take(to.saturating_sub(from)))
-        };
-        let reader = open().map_err(|e| Error::io("opening", name, &e))?;
+    pub fn part(file: &Found, from: u64, to: u64) -> Result<Input> {
         Ok(Input {
-            reader: Box::new(reader),
-            name: name.to_string(),
+            reader: file.open()?.stream(from..to),
+            name: file.name.clone(),
             compression: Compression::Uncompressed,
             due: to.saturating_sub(from),
         })
@@ -164,8 +159,8 @@ impl Input {
     /// The disk's fault or the data's: the operating system's errors have a number.
     fn explain(&self, e: &io::Error) -> Error {
         let (name, packed) = (&self.name, self.compression.word());
-        if self.compression == Compression::Uncompressed || e.raw_os_error().is_some() {
-            Error::io("reading", name, e)
+        if self.compression == Compression::Uncompressed || is_outside(e) {
+            failed("reading", name, e)
         } else if e.kind() == io::ErrorKind::UnexpectedEof {
             Error::data(format!("the {packed} data of {name} is cut off: its end is missing"))
                 .help("fetch or write the file again")
@@ -175,11 +170,11 @@ impl Input {
     }
 }
 
-fn buffered(file: File) -> BufReader<File> {
+fn buffered(file: Box<dyn Read + Send>) -> BufReader<Box<dyn Read + Send>> {
     BufReader::with_capacity(256 << 10, file)
 }
 
-fn snappy(file: File) -> io::Result<Box<dyn Read + Send>> {
+fn snappy(file: Box<dyn Read + Send>) -> io::Result<Box<dyn Read + Send>> {
     let mut reader = buffered(file);
     let framed = io::BufRead::fill_buf(&mut reader)?.starts_with(SNAPPY_FRAMED);
     Ok(if framed { Box::new(snap::read::FrameDecoder::new(reader)) } else { Box::new(HadoopSnappy::new(reader)) })
@@ -286,9 +281,9 @@ pub(crate) mod tests {
         }
     }
 
-    fn read_all(path: &Path) -> Result<Vec<u8>> {
+    fn read_all(path: &std::path::Path) -> Result<Vec<u8>> {
         let name = path.file_name().unwrap().to_str().unwrap();
-        let mut input = Input::whole(path, name, Compression::Auto)?;
+        let mut input = Input::whole(&Found::local(path, name), Compression::Auto)?;
         let mut all = vec![];
         let mut buffer = [0; 1000];
         loop {
@@ -309,8 +304,8 @@ pub(crate) mod tests {
         for part in [false, true] {
             std::fs::write(&path, "x".repeat(5000)).unwrap();
             let open = || match part {
-                true => Input::part(&path, "a.csv", 1000, 5000),
-                false => Input::whole(&path, "a.csv", Compression::Auto),
+                true => Input::part(&Found::local(&path, "a.csv"), 1000, 5000),
+                false => Input::whole(&Found::local(&path, "a.csv"), Compression::Auto),
             };
             let mut input = open().unwrap();
             assert_eq!(input.read(&mut buffer).unwrap(), 1000);

@@ -1,12 +1,14 @@
 //! For `selvedge crawl`: which objects a folder holds, and what columns an object has.
 
 use crate::compression::{Compression, Input};
-use crate::files::{Checked, Config, Looked, root};
-use crate::paths::{Found as File, Paths, find};
+use crate::files::{Checked, Config, Looked};
+use crate::lake::{Found as File, find, root};
+use crate::paths::Paths;
 use crate::request::Request;
 use crate::typed::OnError;
 use crate::{csv, ndjson};
 use arrow::array::RecordBatch;
+use selvedge_connect::Connectors;
 use selvedge_node::{
     Memory, Next, Out, Positions, Problem, Problems, Rejection, Result, Site, Source, Spanned, Task, Type, choice_name,
 };
@@ -18,9 +20,13 @@ use std::collections::{BTreeMap, BTreeSet, HashMap};
 const FILES: usize = 100;
 
 /// The columns of an object: `Files(path: "…", format: …)`, as a graph would write it. `None`: it has no files any more.
-pub fn crawl(object: &Value, site: &Site, extent: Extent) -> std::result::Result<Option<Found>, Problems> {
+pub fn crawl<C: Connectors>(
+    object: &Value,
+    site: &Site,
+    extent: Extent,
+) -> std::result::Result<Option<Found>, Problems> {
     let config: Config = selvedge_ron::from_value(object)?;
-    let Looked { format, files, compression, path_at } = config.look(site)?;
+    let Looked { format, files, compression, path_at } = config.look::<C>(site)?;
     if files.is_empty() {
         return Ok(None);
     }
@@ -180,12 +186,12 @@ impl Out for Watcher<'_> {
 
 /// The objects of a folder, by name: the files of one format in a folder are one, folders named `key=value` belong to the one
 /// above, and each file at the top is one of its own. Other files are passed over.
-pub fn objects(site: &Site, connection: &str) -> std::result::Result<BTreeMap<String, String>, Problems> {
-    let root = root("crawl", Some(&Spanned::new(connection.to_string(), Default::default())), site)?;
-    if !root.is_dir() {
-        let problem = Problem::nowhere(format!("there is no folder {}", root.display()));
-        return Err(problem.help("check the path of the connection, or choose another --profile").into());
-    }
+pub fn objects<C: Connectors>(
+    site: &Site,
+    connection: &str,
+) -> std::result::Result<BTreeMap<String, String>, Problems> {
+    let root = root::<C>("crawl", Some(&Spanned::new(connection.to_string(), Default::default())), site)?;
+    root.there()?;
     let root = &root;
     let everything = Paths(vec![Spanned::new(String::new(), Default::default())]);
     let files = find(root, &Spanned::new(everything, Default::default()), true)?;
@@ -275,8 +281,7 @@ fn plain_glob(path: &str) -> String {
 /// The CSV format, with the delimiter that the first line has most of.
 fn csv_text(file: &File) -> String {
     let mut start = vec![0; 16 << 10];
-    let read =
-        Input::whole(&file.path, &file.name, Compression::Auto).and_then(|mut input| input.read_full(&mut start));
+    let read = Input::whole(file, Compression::Auto).and_then(|mut input| input.read_full(&mut start));
     // A file that cannot be read is told when its columns are looked for.
     start.truncate(read.unwrap_or_default());
     let line = start.split(|b| *b == b'\n').next().unwrap_or_default();
@@ -321,7 +326,8 @@ mod tests {
             std::fs::create_dir_all(path.parent().unwrap()).unwrap();
             std::fs::write(path, text).unwrap();
         }
-        let objects = objects(&selvedge_testkit::site(lake.path(), &connections), "lake").unwrap();
+        let objects =
+            objects::<selvedge_connect::Embedded>(&selvedge_testkit::site(lake.path(), &connections), "lake").unwrap();
         let lines: Vec<String> = objects.iter().map(|(name, object)| format!("{name}: {object}")).collect();
         let files = |name: &str, path: &str, format: &str| {
             format!("{name}: Files(connection: \"lake\", path: \"{path}\", format: {format})")

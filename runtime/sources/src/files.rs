@@ -3,16 +3,18 @@
 use crate::bookmark::{Bookmark, OnlyNew};
 use crate::compression::Compression;
 use crate::csv::{self, Dialect};
-use crate::paths::{Found, Paths, find};
+use crate::lake::{Found, Root, find, root};
+use crate::paths::Paths;
 use crate::request::Request;
 use crate::typed::OnError;
 use crate::version::Versioned;
 use crate::{ipc, ndjson, orc, parquet};
+use selvedge_connect::Connectors;
 use selvedge_node::{Positions, Source, Span, Split, prelude::*};
 use selvedge_schemas::{Declared, Known};
-use std::path::PathBuf;
+use std::marker::PhantomData;
 
-pub struct Files;
+pub struct Files<C>(PhantomData<C>);
 
 /// What `Files` is told, as a source.
 #[derive(Debug, Deserialize, JsonSchema)]
@@ -170,19 +172,19 @@ fn max_record() -> u64 {
 /// Longer records would not fit the 31-bit offsets of a batch of text.
 const LARGEST_RECORD: u64 = 1 << 30;
 
-/// The settings of a connection of the kind `Folder`.
-#[derive(Deserialize)]
-#[serde(deny_unknown_fields)]
-struct Folder {
-    path: String,
-}
-
-impl Kind for Files {
+impl<C: Connectors> Kind for Files<C> {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Source;
-    const ABOUT: &'static str = "reads CSV, NDJSON, Parquet, ORC and Arrow files from a folder";
+    const ABOUT: &'static str = "reads CSV, NDJSON, Parquet, ORC and Arrow files from a folder or an object store";
     const DOCS: &'static str = r#"Reads files from a folder, many in parallel, and one large CSV or NDJSON file in parallel parts. Rows of one file keep their
 order within a part; parts and files are read side by side.
+
+### Object stores
+A connection `ObjectStore(url: "s3://bucket/prefix")` reads from S3 (also `gs://`, `az://`, and single files by `https://`) with the same paths
+and globs. Credentials come from the connection (`access_key`, `secret_key: "${secret:…}"`) or, as for the AWS tools, from the environment,
+a web identity or the machine's role; `endpoint` names another server that speaks S3. Text is fetched in chunks of 4 MiB ahead of its reader;
+of Parquet and ORC only the wanted columns and stripes, a split at a time, several requests together. An object that is written
+anew while it is read stops the run: no mixture is read. The change of an object is told by its ETag.
 
 ### CSV
 RFC 4180 in UTF-8 (a byte order mark is skipped), lines ended by LF or CRLF. Blank lines are no rows. All columns are text unless
@@ -258,7 +260,7 @@ a file that becomes shorter while it is read.
     fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
         let known = config.schema.as_ref().and_then(|schema| problems.take(schema.known(schema.span, site)));
-        let root = problems.take(root(Self::NAME, config.connection.as_ref(), site));
+        let root = problems.take(root::<C>(Self::NAME, config.connection.as_ref(), site));
         if *config.split_bytes == 0 {
             problems.push(Problem::error(config.split_bytes.span, "split_bytes must be at least 1"));
         }
@@ -266,7 +268,11 @@ a file that becomes shorter while it is read.
         problems.take(packed(&config));
         let from_file = known.as_ref().is_some_and(|known| known.from_file);
         let missing_is_fine = config.on_missing == OnMissing::Empty || from_file;
-        let files = root.as_ref().and_then(|root| problems.take(find(root, &config.path, missing_is_fine)));
+        let files = root.as_ref().and_then(|root| match find(root, &config.path, missing_is_fine) {
+            // A graph is checked where its bucket cannot be reached, too.
+            Err(_) if from_file && matches!(root, Root::Store(_)) => Some(vec![]),
+            found => problems.take(found),
+        });
         let (Some(format), Some(files), false) = (format, files, problems.has_errors()) else { return Err(problems) };
         let request = Request {
             files: &files,
@@ -289,10 +295,10 @@ a file that becomes shorter while it is read.
             source = Box::new(OnlyNew { source, files: files.clone(), bookmark });
         }
         let mut notes = vec![about(&files)];
-        if let (true, OnMissing::Fail, Some(root)) = (files.is_empty(), config.on_missing, &root) {
+        if let (true, OnMissing::Fail, Some(root)) = (files.is_empty(), config.on_missing, root) {
             // Planning needs no data where a schema file tells the columns; a run does.
             notes = vec!["no file is there now: the columns are those of the schema file".into()];
-            source = Box::new(Missing { root: root.clone(), path: config.path });
+            source = Box::new(Missing { root, path: config.path });
         }
         let mut built = Built::source(sent.clone(), guard.watch(source, sent)).may_reject(may_reject);
         built.notes.extend(notes);
@@ -305,7 +311,7 @@ a file that becomes shorter while it is read.
 
 /// Files that were not there when the graph was planned.
 struct Missing {
-    root: PathBuf,
+    root: Root,
     path: Spanned<Paths>,
 }
 
@@ -333,14 +339,12 @@ pub struct Looked {
 impl Config {
     /// The files that are there, for a crawl. That there are none is no problem, but that their folder is not there is: it may
     /// be on a disk that is not mounted.
-    pub fn look(self, site: &Site) -> std::result::Result<Looked, Problems> {
+    pub fn look<C: Connectors>(self, site: &Site) -> std::result::Result<Looked, Problems> {
         let mut problems = Problems::default();
-        let root = problems.take(root(Files::NAME, self.connection.as_ref(), site));
+        let root = problems.take(root::<C>("Files", self.connection.as_ref(), site));
         let format = problems.take(self.format.check());
-        let files = root.as_ref().and_then(|root| match root.is_dir() {
-            true => problems.take(find(root, &self.path, true)),
-            false => problems.take(Err(Problem::nowhere(format!("there is no folder {}", root.display())))),
-        });
+        let there = root.filter(|root| problems.take(root.there()).is_some());
+        let files = there.and_then(|root| problems.take(find(&root, &self.path, true)));
         let (Some(format), Some(files)) = (format, files) else { return Err(problems) };
         Ok(Looked { format, files, compression: self.compression, path_at: self.path.span })
     }
@@ -418,21 +422,6 @@ fn packed(config: &Config) -> std::result::Result<(), Problem> {
         .help("leave `compression` out: the format has its own inside"));
     }
     Ok(())
-}
-
-/// The folder where relative paths start.
-pub fn root(kind: &str, connection: Option<&Spanned<String>>, site: &Site) -> std::result::Result<PathBuf, Problem> {
-    let Some(name) = connection else { return Ok(site.base.to_path_buf()) };
-    let connection = site.connection(name)?;
-    if connection.kind != "Folder" {
-        return Err(Problem::error(
-            name.span,
-            format!("{kind} needs a connection of the kind Folder, but `{name}` is {}", connection.kind),
-        )
-        .help("name another connection, or read this one with the node for its kind"));
-    }
-    let folder: Folder = connection.config()?;
-    Ok(connection.base.join(folder.path))
 }
 
 /// `24 files, 1.2 GB`

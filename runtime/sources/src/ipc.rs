@@ -1,19 +1,20 @@
 //! Arrow IPC: files (also known as Feather 2), whose batches can be read in parallel, and streams.
 
 use crate::compression::{Compression, Input};
+use crate::lake::Found;
 use crate::output::Output;
 use crate::parquet::pick;
-use crate::paths::Found;
 use crate::plain::plain_schema;
 use crate::request::{Plan, Request};
+use crate::seeking::Seeking;
 use arrow::array::{ArrayRef, Int64Array, RecordBatch};
 use arrow::buffer::Buffer;
 use arrow::datatypes::Schema;
 use arrow::error::ArrowError;
 use arrow::ipc::reader::{FileReader, StreamDecoder};
 use arrow::ipc::root_as_footer;
+use selvedge_connect::store::{failed, is_outside};
 use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Result, Source, Split, Task};
-use std::fs::File;
 use std::io::{BufReader, Read, Seek, SeekFrom};
 use std::ops::Range;
 use std::panic::{AssertUnwindSafe, catch_unwind};
@@ -59,7 +60,7 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
 fn guarded<T>(file: &Found, work: impl FnOnce() -> std::result::Result<T, ArrowError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(ArrowError::IoError(_, e))) if e.raw_os_error().is_some() => Err(Error::io("reading", &file.name, &e)),
+        Ok(Err(ArrowError::IoError(_, e))) if is_outside(&e) => Err(failed("reading", &file.name, &e)),
         Ok(Err(e)) => Err(damaged(file, &e.to_string())),
         Err(_) => Err(damaged(file, "its parts contradict each other")),
     }
@@ -72,9 +73,13 @@ fn damaged(file: &Found, why: &str) -> Error {
     Error::data(format!("{} is no whole Arrow file: {why}", file.name)).help("fetch or write the file again")
 }
 
+fn seeking(file: &Found) -> Result<Seeking> {
+    Seeking::new(file.open()?, 0).map_err(|e| failed("reading", &file.name, &e))
+}
+
 fn look(file: &Found) -> Result<(Shape, Schema)> {
-    let io = |e: std::io::Error| Error::io("reading", &file.name, &e);
-    let mut input = File::open(&file.path).map_err(io)?;
+    let io = |e: std::io::Error| failed("reading", &file.name, &e);
+    let mut input = seeking(file)?;
     let mut head = vec![];
     (&mut input).take(MAGIC.len() as u64).read_to_end(&mut head).map_err(io)?;
     if head != MAGIC {
@@ -90,10 +95,10 @@ fn look(file: &Found) -> Result<(Shape, Schema)> {
 }
 
 /// Lengths of the record batches by the footer. All of its places must lie in the file: arrow would allocate whatever they say.
-fn batch_lengths(file: &Found, input: &mut File) -> Result<Vec<u64>> {
-    let io = |e: std::io::Error| Error::io("reading", &file.name, &e);
+fn batch_lengths(file: &Found, input: &mut Seeking) -> Result<Vec<u64>> {
+    let io = |e: std::io::Error| failed("reading", &file.name, &e);
     let cut_off = || damaged(file, "its end is missing");
-    let bytes = input.metadata().map_err(io)?.len();
+    let bytes = input.length();
     if bytes < 16 {
         return Err(cut_off());
     }
@@ -185,11 +190,10 @@ impl Split for IpcSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
-        let Found { path, name, .. } = &self.file;
         let batches = match &self.batches {
             None => Batches::Stream(StreamReader::open(&self.file)?),
             Some(batches) => {
-                let input = File::open(path).map_err(|e| Error::io("opening", name, &e))?;
+                let input = seeking(&self.file)?;
                 let reader = guarded(&self.file, || {
                     let mut reader = FileReader::try_new(BufReader::new(input), None)?;
                     reader.set_index(batches.start)?;
@@ -211,7 +215,7 @@ impl Split for IpcSplit {
 
 enum Batches {
     /// And how many are still to come.
-    File(FileReader<BufReader<File>>, usize),
+    File(FileReader<BufReader<Seeking>>, usize),
     Stream(StreamReader),
 }
 
@@ -275,7 +279,7 @@ struct StreamReader {
 
 impl StreamReader {
     fn open(file: &Found) -> Result<StreamReader> {
-        let input = Input::whole(&file.path, &file.name, Compression::Uncompressed)?;
+        let input = Input::whole(file, Compression::Uncompressed)?;
         let file = file.clone();
         Ok(StreamReader {
             file,

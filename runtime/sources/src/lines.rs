@@ -1,14 +1,13 @@
 //! On which line of its file a range starts. Nobody counts lines before somebody asks, and each range is counted once.
 
 use crate::compression::Input;
+use crate::lake::Found;
 use selvedge_node::Result;
-use std::path::PathBuf;
 use std::sync::OnceLock;
 
 /// The ranges of one file that is read in parts.
 pub struct Lines {
-    path: PathBuf,
-    name: String,
+    file: Found,
     /// Where each range starts, and the end of the last.
     bounds: Vec<u64>,
     /// Line feeds in each range.
@@ -16,9 +15,9 @@ pub struct Lines {
 }
 
 impl Lines {
-    pub fn new(path: PathBuf, name: String, bounds: Vec<u64>) -> Lines {
+    pub fn new(file: Found, bounds: Vec<u64>) -> Lines {
         let counts = bounds.iter().skip(1).map(|_| OnceLock::new()).collect();
-        Lines { path, name, bounds, counts }
+        Lines { file, bounds, counts }
     }
 
     /// A range has been read to its end and had so many line feeds.
@@ -45,7 +44,7 @@ impl Lines {
     }
 
     fn count(&self, from: u64, to: u64) -> Result<u64> {
-        let mut input = Input::part(&self.path, &self.name, from, to)?;
+        let mut input = Input::part(&self.file, from, to)?;
         let mut buffer = vec![0; 256 << 10];
         let mut lines = 0;
         loop {

@@ -1,14 +1,13 @@
 //! ORC: stripes in parallel, only the wanted columns.
 
+use crate::lake::Found;
 use crate::output::Output;
 use crate::parquet::pick;
-use crate::paths::Found;
 use crate::request::{Plan, Request};
 use arrow::array::{ArrayRef, Int64Array};
 use arrow::datatypes::{DataType, Field, Schema};
-use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Result, Source, Split, Task};
+use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Reservation, Result, Source, Split, Task};
 use selvedge_orc::{Batches, OrcFile};
-use std::fs::File;
 use std::ops::Range;
 use std::sync::Arc;
 
@@ -17,7 +16,7 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
     let mut problems = Problems::default();
     let mut files = vec![];
     for file in request.files.iter().filter(|file| file.bytes > 0) {
-        let opened = open(file).and_then(|input| OrcFile::open(input, &file.name));
+        let opened = file.open().and_then(|input| OrcFile::open(input, &file.name));
         if let Some(orc) = problems.take(opened.map_err(|e| request.problem(e))) {
             let schema = Arc::new(in_declared_units(orc.schema(), request));
             files.push(OneFile { file: file.clone(), orc, schema });
@@ -36,10 +35,6 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
     let notes = vec![format!("{} stripes, {rows} rows", stripes.len())];
     let source = OrcSource { files, names: Arc::new(names), output: output.clone(), split_bytes: request.split_bytes };
     Ok(Plan { output, source: Box::new(source), may_reject: false, notes, warnings: vec![] })
-}
-
-fn open(file: &Found) -> Result<File> {
-    File::open(&file.path).map_err(|e| Error::io("opening", &file.name, &e))
 }
 
 /// Times are read in the unit that is declared for them, and in microseconds where none is: ORC has nanoseconds, of which 64
@@ -129,8 +124,11 @@ impl Split for OrcSplit {
         let row_bytes = (self.bytes / self.rows.max(1)).max(1) as usize;
         let batch_rows = (task.batch_bytes / row_bytes).clamp(1, task.batch_rows.max(1));
         let columns: Vec<usize> = self.names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let batches = orc.read(open(file)?, schema, &columns, self.stripes.clone(), batch_rows)?;
-        Ok(Box::new(OrcReader { split: *self, batches, sent: 0 }))
+        let input = file.open()?;
+        let batches = orc.read(input.clone(), schema, &columns, self.stripes.clone(), batch_rows)?;
+        let mut memory = task.memory.reserve();
+        memory.resize(input.held());
+        Ok(Box::new(OrcReader { split: *self, batches, sent: 0, _held: memory }))
     }
 }
 
@@ -138,6 +136,8 @@ struct OrcReader {
     split: OrcSplit,
     batches: Batches,
     sent: u64,
+    /// For what has been fetched and is not decoded yet.
+    _held: Reservation,
 }
 
 impl Reader for OrcReader {

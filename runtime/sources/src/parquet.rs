@@ -1,9 +1,10 @@
 //! Parquet: row groups in parallel, only the wanted columns.
 
+use crate::lake::Found;
 use crate::output::Output;
-use crate::paths::Found;
 use crate::plain::plain_schema;
 use crate::request::{Plan, Request};
+use crate::seeking::Chunks;
 use arrow::array::{Array, ArrayRef, Int64Array, RecordBatch, StructArray, new_null_array};
 use arrow::compute::cast;
 use arrow::datatypes::{DataType, Schema, SchemaRef};
@@ -13,9 +14,11 @@ use parquet::arrow::arrow_reader::{
 };
 use parquet::errors::ParquetError;
 use parquet::file::metadata::RowGroupMetaData;
-use selvedge_node::{Error, Next, Out, Positions, Problems, Reader, Result, Source, Split, Task, choice_fields};
+use selvedge_connect::store::{ReadAt, failed, is_outside};
+use selvedge_node::{
+    Error, Next, Out, Positions, Problems, Reader, Reservation, Result, Source, Split, Task, choice_fields,
+};
 use selvedge_schemas::type_of;
-use std::fs::File;
 use std::panic::{AssertUnwindSafe, catch_unwind};
 use std::sync::Arc;
 
@@ -46,7 +49,7 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
 
 /// A file's metadata, with the plain types that its columns are to be read as.
 fn footer(file: &Found) -> Result<ArrowReaderMetadata> {
-    let input = File::open(&file.path).map_err(|e| Error::io("opening", &file.name, &e))?;
+    let input = file.open().and_then(|bytes| chunks(file, bytes))?;
     guarded(file, || {
         let own = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
         let plain: SchemaRef = Arc::new(plain_schema(own.schema()));
@@ -59,14 +62,17 @@ fn footer(file: &Found) -> Result<ArrowReaderMetadata> {
     })
 }
 
+fn chunks(file: &Found, bytes: Arc<dyn ReadAt>) -> Result<Chunks> {
+    Chunks::new(bytes).map_err(|e| failed("reading", &file.name, &e))
+}
+
 /// Runs the decoder on data that may be damaged: it has been seen to panic on some.
 fn guarded<T>(file: &Found, work: impl FnOnce() -> std::result::Result<T, ParquetError>) -> Result<T> {
     match catch_unwind(AssertUnwindSafe(work)) {
         Ok(Ok(done)) => Ok(done),
-        Ok(Err(ParquetError::External(e)))
-            if e.downcast_ref::<std::io::Error>().is_some_and(|e| e.raw_os_error().is_some()) =>
-        {
-            Err(Error::world(format!("reading {}: {e}", file.name)))
+        Ok(Err(ParquetError::External(e))) if e.downcast_ref::<std::io::Error>().is_some_and(is_outside) => {
+            let e = e.downcast_ref::<std::io::Error>();
+            Err(e.map_or_else(|| damaged(file, "it cannot be read"), |e| failed("reading", &file.name, e)))
         }
         Ok(Err(e)) => Err(damaged(file, &e.to_string())),
         Err(_) => Err(damaged(file, "its parts contradict each other")),
@@ -111,6 +117,19 @@ impl Source for ParquetSource {
     }
 }
 
+impl ParquetSplit {
+    /// Where the columns' bytes are.
+    fn wanted(&self, mask: &ProjectionMask) -> Vec<std::ops::Range<u64>> {
+        let groups = self.groups.iter().map(|&group| self.footer.metadata().row_group(group));
+        let columns = groups.flat_map(|group| group.columns().iter().enumerate());
+        let ranges = columns.filter(|(leaf, _)| mask.leaf_included(*leaf)).map(|(_, column)| {
+            let (start, length) = column.byte_range();
+            start..start.saturating_add(length)
+        });
+        ranges.collect()
+    }
+}
+
 /// Neighbouring row groups that come to about `bytes` together.
 fn runs(groups: &[RowGroupMetaData], bytes: u64) -> Vec<std::ops::Range<usize>> {
     let mut runs = vec![];
@@ -147,12 +166,16 @@ impl Split for ParquetSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
-        let input = File::open(&self.file.path).map_err(|e| Error::io("opening", &self.file.name, &e))?;
+        let input = self.file.open()?;
         let bytes: i64 = self.groups.iter().map(|&g| self.footer.metadata().row_group(g).total_byte_size()).sum();
         let row_bytes = (bytes / self.rows.max(1)).max(1) as usize;
         let batch_rows = (task.batch_bytes / row_bytes).clamp(1, task.batch_rows.max(1));
         let roots = self.names.iter().filter_map(|name| self.footer.schema().index_of(name).ok());
         let mask = ProjectionMask::roots(self.footer.parquet_schema(), roots);
+        input.want(self.wanted(&mask)).map_err(|e| failed("reading", &self.file.name, &e))?;
+        let mut memory = task.memory.reserve();
+        memory.resize(input.held());
+        let input = chunks(&self.file, input)?;
         let batches = guarded(&self.file, || {
             ParquetRecordBatchReaderBuilder::new_with_metadata(input, self.footer.clone())
                 .with_row_groups(self.groups.clone())
@@ -160,7 +183,7 @@ impl Split for ParquetSplit {
                 .with_batch_size(batch_rows)
                 .build()
         })?;
-        Ok(Box::new(ParquetReader { split: *self, batches, sent: 0 }))
+        Ok(Box::new(ParquetReader { split: *self, batches, sent: 0, _held: memory }))
     }
 }
 
@@ -168,6 +191,8 @@ struct ParquetReader {
     split: ParquetSplit,
     batches: ParquetRecordBatchReader,
     sent: i64,
+    /// For what has been fetched and is not decoded yet.
+    _held: Reservation,
 }
 
 impl Reader for ParquetReader {

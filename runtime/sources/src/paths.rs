@@ -1,21 +1,13 @@
 //! From the paths of a graph to files: globs, folders, and what to say when nothing is there.
 
+use crate::lake::{At, Found};
 use globset::{GlobBuilder, GlobMatcher};
 use schemars::JsonSchema;
-use selvedge_node::{Problem, Problems, Span, Spanned};
+use selvedge_node::{Problem, Span, Spanned};
 use serde::de::{SeqAccess, Visitor};
 use serde::{Deserialize, Deserializer};
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeSet;
 use std::path::{Path, PathBuf};
-
-/// A file to read.
-#[derive(Debug, Clone, PartialEq, Eq)]
-pub struct Found {
-    pub path: PathBuf,
-    /// Relative to the connection or the graph, with `/` between the parts: as messages and split names show it.
-    pub name: String,
-    pub bytes: u64,
-}
 
 /// One path or several.
 #[derive(Debug, Clone, Default, PartialEq)]
@@ -56,28 +48,8 @@ impl JsonSchema for Paths {
     }
 }
 
-/// The files that the paths name, each once, in the order of their names. `missing_is_fine`: a path without a file is none.
-pub fn find(root: &Path, paths: &Spanned<Paths>, missing_is_fine: bool) -> Result<Vec<Found>, Problems> {
-    let mut problems = Problems::default();
-    let mut found = BTreeMap::new();
-    for path in &paths.value.0 {
-        // A single path has no place of its own.
-        let at = if path.span == Span::default() { paths.span } else { path.span };
-        match find_one(root, path, at) {
-            Ok(files) if files.is_empty() && !missing_is_fine => problems.push(missing(root, path, at)),
-            Ok(files) => found.extend(files.into_iter().map(|f| (f.name.clone(), f))),
-            Err(problem) => problems.push(problem),
-        }
-    }
-    if paths.value.0.is_empty() {
-        problems.push(
-            Problem::error(paths.span, "no path is given").help("name a file, a folder or a glob such as `raw/*.csv`"),
-        );
-    }
-    problems.or(found.into_values().collect())
-}
-
-fn find_one(root: &Path, path: &str, at: Span) -> Result<Vec<Found>, Problem> {
+/// The files in a folder of this machine that one path names.
+pub fn find_one(root: &Path, path: &str, at: Span) -> Result<Vec<Found>, Problem> {
     let (folder, pattern) = split_glob(path);
     let start = root.join(folder);
     let mut walk = Walk { at, glob: None, hidden: false, recursive: true, seen: BTreeSet::new(), found: vec![] };
@@ -94,16 +66,11 @@ fn find_one(root: &Path, path: &str, at: Span) -> Result<Vec<Found>, Problem> {
                     .help("write what comes out of a pipe or device to a file first"));
             }
             if !about.is_dir() {
-                return Ok(vec![Found { path: start, name: slashes(folder), bytes: about.len() }]);
+                return Ok(vec![Found { at: At::Path(start), name: slashes(folder), bytes: about.len() }]);
             }
         }
         Some(pattern) => {
-            let glob =
-                GlobBuilder::new(pattern).literal_separator(true).empty_alternates(true).build().map_err(|e| {
-                    Problem::error(at, format!("`{path}` is not a glob: {}", e.kind()))
-                        .help("`*` is any part of a name, `**` any folders, `{a,b}` one of two; `[*]` is a star itself")
-                })?;
-            walk.glob = Some(glob.compile_matcher());
+            walk.glob = Some(glob(path, pattern, at)?);
             walk.hidden = pattern.rsplit('/').next().is_some_and(is_hidden);
             walk.recursive = pattern.contains('/');
         }
@@ -164,19 +131,28 @@ impl Walk {
                     self.folder(&entry.path(), &name, &below)?;
                 }
             } else if about.is_file() && self.glob.as_ref().is_none_or(|glob| glob.is_match(&below)) {
-                self.found.push(Found { path: entry.path(), name, bytes: about.len() });
+                self.found.push(Found { at: At::Path(entry.path()), name, bytes: about.len() });
             }
         }
         Ok(())
     }
 }
 
-fn is_hidden(name: &str) -> bool {
+/// What the pattern in a path matches.
+pub fn glob(path: &str, pattern: &str, at: Span) -> Result<GlobMatcher, Problem> {
+    let glob = GlobBuilder::new(pattern).literal_separator(true).empty_alternates(true).build().map_err(|e| {
+        Problem::error(at, format!("`{path}` is not a glob: {}", e.kind()))
+            .help("`*` is any part of a name, `**` any folders, `{a,b}` one of two; `[*]` is a star itself")
+    })?;
+    Ok(glob.compile_matcher())
+}
+
+pub fn is_hidden(name: &str) -> bool {
     name.starts_with(['.', '_'])
 }
 
 /// The folder before the first part with a glob in it, and the rest; no rest: a plain path.
-fn split_glob(path: &str) -> (&str, Option<&str>) {
+pub fn split_glob(path: &str) -> (&str, Option<&str>) {
     match path.find(['*', '?', '[', '{']) {
         None => (path, None),
         Some(special) => match path[..special].rfind('/') {
@@ -198,7 +174,7 @@ fn unreadable(at: Span, what: &str, e: &std::io::Error) -> Problem {
 }
 
 /// Nothing is there: says what is, as near as it comes.
-fn missing(root: &Path, path: &str, at: Span) -> Problem {
+pub fn missing(root: &Path, path: &str, at: Span) -> Problem {
     let (folder, pattern) = split_glob(path);
     let (folder, last) = match pattern {
         Some(pattern) => (Path::new(folder), pattern),
@@ -256,6 +232,7 @@ fn listed(names: &[&str]) -> String {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::lake::{Root, find};
 
     fn lake() -> tempfile::TempDir {
         let folder = tempfile::tempdir().unwrap();
@@ -277,7 +254,7 @@ mod tests {
 
     fn names(root: &Path, paths: &[&str]) -> Result<Vec<String>, String> {
         let paths = Paths(paths.iter().map(|p| Spanned::new(p.to_string(), Span::default())).collect());
-        match find(root, &Spanned::new(paths, Span::default()), false) {
+        match find(&Root::Folder(root.to_path_buf()), &Spanned::new(paths, Span::default()), false) {
             Ok(found) => Ok(found.into_iter().map(|f| f.name).collect()),
             Err(problems) => Err(problems.to_string().replace(&root.display().to_string(), "ROOT")),
         }

@@ -1,8 +1,8 @@
 //! What a graph asks of a format, and what the format answers: the words between `files.rs` and the formats.
 
 use crate::compression::Compression;
+use crate::lake::Found;
 use crate::output::Output;
-use crate::paths::Found;
 use crate::typed::OnError;
 use arrow::datatypes::{DataType, Field, Schema};
 use selvedge_node::{Column, Error, Fields, Problem, Problems, Source, Span, Type, columns};

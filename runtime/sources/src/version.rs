@@ -1,13 +1,20 @@
 //! Which files a source reads and how they are now, so that a run that was cut short is gone on from only where they are the same.
 
-use crate::paths::Found;
+use crate::lake::{At, Found};
 use selvedge_node::{Error, Positions, Result, Source, Split};
 use std::time::UNIX_EPOCH;
+use twox_hash::XxHash64;
 
-/// Bytes of a file, and when it was changed, in nanoseconds since 1970.
+/// Bytes of a file, and when it was changed, in nanoseconds since 1970; of an object a hash of its version instead.
 pub fn stamp(file: &Found) -> Result<(u64, u64)> {
     let failed = |e: std::io::Error| Error::io("reading", &file.name, &e);
-    let found = std::fs::metadata(&file.path).map_err(failed)?;
+    let path = match &file.at {
+        At::Path(path) => path,
+        At::Object(stored) => {
+            return Ok((stored.object.bytes, XxHash64::oneshot(0, stored.object.version.as_bytes())));
+        }
+    };
+    let found = std::fs::metadata(path).map_err(failed)?;
     let modified = found.modified().map_err(failed)?.duration_since(UNIX_EPOCH).unwrap_or_default();
     Ok((found.len(), modified.as_nanos() as u64))
 }

@@ -11,7 +11,7 @@ mod process;
 
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, mariadb};
-pub use objects::{Objects, objects};
+pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{Postgres, postgres};
 pub use process::{Process, folder, free_port, until};
 

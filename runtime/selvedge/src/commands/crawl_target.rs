@@ -117,11 +117,11 @@ impl Target {
         };
         let site = self.site(Path::new("."));
         let texts = match found.kind.as_str() {
-            "Folder" => selvedge_sources::objects(&site, name)?,
+            "Folder" | selvedge_connect_objects::KIND => selvedge_sources::objects::<All>(&site, name)?,
             "Sqlite" => selvedge_tables::objects::<All>(&site, name)?,
             other => {
                 let problem = Problem::nowhere(format!("`{name}` is {other}, which cannot be crawled"));
-                return Err(problem.help("crawl looks at connections of the kinds Folder and Sqlite").into());
+                return Err(problem.help("crawl looks at connections to files and databases").into());
             }
         };
         self.out = found.base.join("schemas").join(name);
@@ -143,7 +143,7 @@ impl Target {
         let site = self.site(&object.base);
         match kind(&object.value) {
             "Table" => selvedge_tables::crawl::<All>(&object.value, &site, extent),
-            _ => selvedge_sources::crawl(&object.value, &site, extent),
+            _ => selvedge_sources::crawl::<All>(&object.value, &site, extent),
         }
     }
 }

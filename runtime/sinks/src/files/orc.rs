@@ -115,7 +115,7 @@ mod tests {
     use std::sync::Arc;
 
     fn read(path: &Path) -> (Vec<RecordBatch>, usize) {
-        let open = || File::open(path).unwrap();
+        let open = || Arc::new(File::open(path).unwrap());
         let orc = OrcFile::open(open(), "t").unwrap();
         let (schema, stripes) = (orc.schema(), orc.stripes().len());
         let all: Vec<usize> = (0..schema.fields().len()).collect();

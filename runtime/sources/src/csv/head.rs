@@ -5,7 +5,7 @@ use super::dialect::is_blank;
 use super::splitter::Splitter;
 use super::{BOM, Options};
 use crate::compression::Input;
-use crate::paths::Found;
+use crate::lake::Found;
 use crate::request::Request;
 use crate::typed::shorten;
 use selvedge_node::{Error, Fields, Problem, Problems, Result};
@@ -22,7 +22,7 @@ pub struct Records {
 /// The first `most` records of a file; comments and blank lines are none.
 pub fn records(request: &Request, file: &Found, options: &Options, most: usize) -> Result<Records> {
     const BLOCK: usize = 64 << 10;
-    let mut input = Input::whole(&file.path, &file.name, request.compression)?;
+    let mut input = Input::whole(file, request.compression)?;
     let mut splitter = Splitter::new(options.dialect);
     let mut window: Vec<u8> = vec![];
     let mut ended = false;

@@ -16,16 +16,16 @@ mod tests;
 pub use dialect::Dialect;
 
 use crate::compression::{Compression, Input};
+use crate::lake::Found;
 use crate::lines::Lines;
 use crate::output::Output;
-use crate::paths::Found;
 use crate::request::{Plan, Request};
 use crate::typed::{OnError, Reading};
 use arrow::datatypes::{DataType, Field, Schema};
 use columns::Values;
 use head::Head;
 use reader::{CsvReader, Part};
-use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
+use selvedge_node::{Positions, Problem, Problems, Reader, Result, Source, Split, Task};
 use std::collections::{HashMap, HashSet};
 use std::sync::Arc;
 
@@ -235,16 +235,16 @@ impl Source for CsvSource {
         let mut splits: Vec<Box<dyn Split>> = vec![];
         for (file, layout) in &self.files {
             // The length at plan time is a hint; the file may have grown.
-            let bytes = std::fs::metadata(&file.path).map_err(|e| Error::io("reading", &file.name, &e))?.len();
-            let compression = self.compression.of(&file.path, &file.name)?;
+            let bytes = file.bytes_now()?;
+            let compression = self.compression.of(file)?;
             let whole =
                 CsvSplit { file: file.clone(), layout: layout.clone(), compression, header: self.header, range: None };
             if compression != Compression::Uncompressed || bytes <= self.split_bytes {
                 splits.push(Box::new(whole));
                 continue;
             }
-            let cuts = ranges::cuts(&file.path, &file.name, self.dialect, bytes, self.split_bytes, threads)?;
-            let lines = Arc::new(Lines::new(file.path.clone(), file.name.clone(), cuts.clone()));
+            let cuts = ranges::cuts(file, self.dialect, bytes, self.split_bytes, threads)?;
+            let lines = Arc::new(Lines::new(file.clone(), cuts.clone()));
             for (range, ends) in cuts.windows(2).enumerate() {
                 splits.push(Box::new(CsvSplit {
                     header: self.header && range == 0,
@@ -277,11 +277,10 @@ impl Split for CsvSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
-        let Found { path, name, .. } = self.file;
         let (input, part) = match self.range {
-            Some((from, to, part)) => (Input::part(&path, &name, from, to)?, Some(part)),
-            None => (Input::whole(&path, &name, self.compression)?, None),
+            Some((from, to, part)) => (Input::part(&self.file, from, to)?, Some(part)),
+            None => (Input::whole(&self.file, self.compression)?, None),
         };
-        Ok(Box::new(CsvReader::new(self.layout, input, name, self.header, part, task)))
+        Ok(Box::new(CsvReader::new(self.layout, input, self.file.name, self.header, part, task)))
     }
 }

@@ -72,7 +72,7 @@ fn a_wide_file_takes_neither_long_nor_much() {
         max_record: 1 << 20,
         output: Output::new(&built.outputs[0], None, None).unwrap(),
     };
-    let input = Input::whole(&lake.path().join("a.csv"), "a.csv", Compression::Uncompressed).unwrap();
+    let input = Input::whole(&Found::local(&lake.path().join("a.csv"), "a.csv"), Compression::Uncompressed).unwrap();
     let mut reader = CsvReader::new(Arc::new(layout), input, "a.csv".into(), true, None, &task(8192, 4 << 20));
     assert!(reader.room() < 4 << 20, "{} bytes before the first row", reader.room());
     let mut out = Recorder::default();

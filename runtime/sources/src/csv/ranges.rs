@@ -15,8 +15,8 @@ use super::BOM;
 use super::dialect::Dialect;
 use super::splitter::{Splitter, State};
 use crate::compression::{Compression, Input};
+use crate::lake::Found;
 use selvedge_node::{Error, Result};
-use std::path::Path;
 
 /// How much is read at once.
 const BLOCK: usize = 256 << 10;
@@ -55,8 +55,8 @@ type Passage = [Lane; 3];
 
 /// The starts of the parts: at least the start of the file, each the start of a record, about `distance` bytes apart; and the
 /// end of the file. `distance` is at least 1, the dialect regular, the file not packed.
-pub fn cuts(path: &Path, name: &str, dialect: Dialect, bytes: u64, distance: u64, threads: usize) -> Result<Vec<u64>> {
-    let head = byte_order_mark(path, name)?;
+pub fn cuts(file: &Found, dialect: Dialect, bytes: u64, distance: u64, threads: usize) -> Result<Vec<u64>> {
+    let head = byte_order_mark(file)?;
     let chunks = bytes.div_ceil(distance.max(1)).max(1);
     let start = |chunk: u64| (head + chunk * distance).min(bytes);
     let passages = match dialect.quote {
@@ -64,7 +64,7 @@ pub fn cuts(path: &Path, name: &str, dialect: Dialect, bytes: u64, distance: u64
         Some(quote) => {
             let pass = |chunk: u64| {
                 // The first field opens like any other.
-                pass(path, name, [dialect.delimiter, quote], chunk == 0, start(chunk), start(chunk + 1))
+                pass(file, [dialect.delimiter, quote], chunk == 0, start(chunk), start(chunk + 1))
             };
             in_parallel(chunks - 1, threads, &pass)?
         }
@@ -82,7 +82,7 @@ pub fn cuts(path: &Path, name: &str, dialect: Dialect, bytes: u64, distance: u64
             (Lane::Closed(_), Some(passage)) => passage[2],
         };
         if reached < at && at < bytes {
-            reached = next_record(path, name, dialect, lane, at, bytes)?;
+            reached = next_record(file, dialect, lane, at, bytes)?;
             if reached < bytes {
                 cuts.push(reached);
             }
@@ -113,16 +113,16 @@ fn in_parallel<T: Send>(count: u64, threads: usize, work: &(dyn Fn(u64) -> Resul
 }
 
 /// Follows the quotes of bytes `from..to`.
-fn pass(path: &Path, name: &str, [delimiter, quote]: [u8; 2], first: bool, from: u64, to: u64) -> Result<Passage> {
+fn pass(file: &Found, [delimiter, quote]: [u8; 2], first: bool, from: u64, to: u64) -> Result<Passage> {
     let mut lanes = [Lane::Outside, Lane::Inside, Lane::Closed(from)];
     let mut buffer = vec![0; BLOCK];
     let mut before = b'\n';
     if !first {
         // It tells whether a quote at the start opens a field.
-        Input::part(path, name, from - 1, from)?.read_full(&mut buffer[..1])?;
+        Input::part(file, from - 1, from)?.read_full(&mut buffer[..1])?;
         before = buffer[0];
     }
-    let mut input = Input::part(path, name, from, to)?;
+    let mut input = Input::part(file, from, to)?;
     let mut at = from;
     loop {
         let n = input.read_full(&mut buffer)?;
@@ -142,15 +142,15 @@ fn pass(path: &Path, name: &str, [delimiter, quote]: [u8; 2], first: bool, from:
 }
 
 /// Length of the mark at the start of the file.
-fn byte_order_mark(path: &Path, name: &str) -> Result<u64> {
+fn byte_order_mark(file: &Found) -> Result<u64> {
     let mut head = [0; BOM.len()];
-    let n = Input::whole(path, name, Compression::Uncompressed)?.read_full(&mut head)?;
+    let n = Input::whole(file, Compression::Uncompressed)?.read_full(&mut head)?;
     Ok(if head[..n] == *BOM { n as u64 } else { 0 })
 }
 
 /// The first start of a record at or behind `at`; `bytes`, the end of the file, if there is none.
-fn next_record(path: &Path, name: &str, dialect: Dialect, lane: Lane, at: u64, bytes: u64) -> Result<u64> {
-    let mut input = Input::part(path, name, at - 1, bytes)?;
+fn next_record(file: &Found, dialect: Dialect, lane: Lane, at: u64, bytes: u64) -> Result<u64> {
+    let mut input = Input::part(file, at - 1, bytes)?;
     // Most lines are short.
     let mut buffer = vec![0; 4 << 10];
     input.read_full(&mut buffer[..1])?;

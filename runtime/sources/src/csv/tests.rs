@@ -3,6 +3,7 @@
 use super::*;
 use crate::files::Files;
 use proptest::prelude::*;
+use selvedge_connect::Embedded;
 use selvedge_node::{Memory, Next, Rejection};
 use selvedge_testkit::{Case, Recorder, show};
 use std::io::Write;
@@ -198,12 +199,12 @@ proptest! {
         std::fs::write(&path, &text).unwrap();
         let layout = layout(2, 1 << 20, Dialect::default());
         let whole = read(&text, &layout, 4096, &task(100, 1 << 20));
-        let cuts = ranges::cuts(&path, "t.csv", Dialect::default(), text.len() as u64, distance, threads).unwrap();
-        let lines = Arc::new(Lines::new(path.clone(), "t.csv".into(), cuts.clone()));
+        let cuts = ranges::cuts(&Found::local(&path, "t.csv"), Dialect::default(), text.len() as u64, distance, threads).unwrap();
+        let lines = Arc::new(Lines::new(Found::local(&path, "t.csv"), cuts.clone()));
         let (mut found, mut rejected, mut count) = (vec![], vec![], 0);
         // The last range first: nobody may rely on the order.
         for (range, ends) in cuts.windows(2).enumerate().rev() {
-            let input = Input::part(&path, "t.csv", ends[0], ends[1]).unwrap();
+            let input = Input::part(&Found::local(&path, "t.csv"), ends[0], ends[1]).unwrap();
             let part = Part { lines: lines.clone(), range };
             let reader = CsvReader::new(layout.clone(), input, "t.csv".into(), false, Some(part), &task(3, 1 << 20));
             let mut out = drain(reader, 50);
@@ -253,7 +254,7 @@ pub fn lake(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     folder
 }
 
-pub fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files> {
+pub fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files<Embedded>> {
     Case::new(config).base(folder.path())
 }
 

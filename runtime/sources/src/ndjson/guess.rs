@@ -2,7 +2,7 @@
 
 use super::Options;
 use crate::compression::Input;
-use crate::paths::Found;
+use crate::lake::Found;
 use crate::request::Request;
 use crate::typed::shorten;
 use arrow::datatypes::{DataType, Field};
@@ -254,7 +254,7 @@ pub(super) fn each_line(
     look: &mut dyn FnMut(&[u8]),
 ) -> Result<()> {
     const BLOCK: usize = 64 << 10;
-    let mut input = Input::whole(&file.path, &file.name, request.compression)?;
+    let mut input = Input::whole(file, request.compression)?;
     let mut text: Vec<u8> = vec![];
     let (mut shown, mut read_in_all, mut searched) = (0, 0, 0);
     let mut ended = false;

@@ -10,9 +10,9 @@ mod tests;
 
 use crate::compression::{Compression, Input};
 use crate::files::UnknownFields;
+use crate::lake::Found;
 use crate::lines::Lines;
 use crate::output::Output;
-use crate::paths::Found;
 use crate::request::{Plan, Request};
 use crate::typed::{OnError, Reading};
 use arrow::datatypes::{DataType, Field, Schema, SchemaRef};
@@ -20,7 +20,7 @@ use choice::Choices;
 use late::Names;
 pub use reader::NdjsonReader;
 use reader::Part;
-use selvedge_node::{Error, Positions, Problem, Problems, Reader, Result, Source, Split, Task};
+use selvedge_node::{Positions, Problem, Problems, Reader, Result, Source, Split, Task};
 use std::collections::HashSet;
 use std::sync::Arc;
 
@@ -169,8 +169,8 @@ impl Source for NdjsonSource {
     fn splits(&self, _: &Positions) -> Result<Vec<Box<dyn Split>>> {
         let mut splits: Vec<Box<dyn Split>> = vec![];
         for file in &self.files {
-            let bytes = std::fs::metadata(&file.path).map_err(|e| Error::io("reading", &file.name, &e))?.len();
-            let compression = self.compression.of(&file.path, &file.name)?;
+            let bytes = file.bytes_now()?;
+            let compression = self.compression.of(file)?;
             let split =
                 |range| Box::new(NdjsonSplit { file: file.clone(), layout: self.layout.clone(), compression, range });
             if compression != Compression::Uncompressed || bytes <= self.split_bytes {
@@ -178,7 +178,7 @@ impl Source for NdjsonSource {
                 continue;
             }
             let cuts = cuts(file, bytes, self.split_bytes)?;
-            let lines = Arc::new(Lines::new(file.path.clone(), file.name.clone(), cuts.clone()));
+            let lines = Arc::new(Lines::new(file.clone(), cuts.clone()));
             for (range, ends) in cuts.windows(2).enumerate() {
                 splits.push(split(Some((ends[0], ends[1], Part { lines: lines.clone(), range }))));
             }
@@ -195,7 +195,7 @@ fn cuts(file: &Found, bytes: u64, distance: u64) -> Result<Vec<u64>> {
     while at < bytes {
         // From the byte before: if that ends a line, one starts right here.
         let mut from = at - 1;
-        let mut input = Input::part(&file.path, &file.name, from, bytes)?;
+        let mut input = Input::part(file, from, bytes)?;
         let cut = loop {
             let n = input.read(&mut buffer)?;
             match memchr::memchr(b'\n', &buffer[..n]) {
@@ -230,11 +230,10 @@ impl Split for NdjsonSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
-        let Found { path, name, .. } = self.file;
         let (input, part) = match self.range {
-            Some((from, to, part)) => (Input::part(&path, &name, from, to)?, Some(part)),
-            None => (Input::whole(&path, &name, self.compression)?, None),
+            Some((from, to, part)) => (Input::part(&self.file, from, to)?, Some(part)),
+            None => (Input::whole(&self.file, self.compression)?, None),
         };
-        Ok(Box::new(NdjsonReader::new(self.layout, input, name, part, task)))
+        Ok(Box::new(NdjsonReader::new(self.layout, input, self.file.name, part, task)))
     }
 }

@@ -3,6 +3,7 @@
 use super::*;
 use crate::files::Files;
 use proptest::prelude::*;
+use selvedge_connect::Embedded;
 use selvedge_node::{Memory, Next, Rejection};
 use selvedge_testkit::{Case, Recorder, show};
 use std::fmt::Write;
@@ -116,12 +117,12 @@ proptest! {
         std::fs::write(&path, &text).unwrap();
         let layout = layout(1 << 20);
         let whole = read(&text, &layout, 4096, 100);
-        let file = Found { path: path.clone(), name: "t.json".into(), bytes: text.len() as u64 };
+        let file = Found::local(&path, "t.json");
         let cuts = cuts(&file, file.bytes, distance).unwrap();
-        let lines = Arc::new(Lines::new(path.clone(), "t.json".into(), cuts.clone()));
+        let lines = Arc::new(Lines::new(Found::local(&path, "t.json"), cuts.clone()));
         let (mut found, mut bad) = (vec![], vec![]);
         for (range, ends) in cuts.windows(2).enumerate().rev() {
-            let input = Input::part(&path, "t.json", ends[0], ends[1]).unwrap();
+            let input = Input::part(&Found::local(&path, "t.json"), ends[0], ends[1]).unwrap();
             let part = Part { lines: lines.clone(), range };
             let out = drain(NdjsonReader::new(layout.clone(), input, "t.json".into(), Some(part), &task(3)), 50);
             found.splice(0..0, rows(&out));
@@ -142,7 +143,7 @@ fn lake(files: &[(&str, &[u8])]) -> tempfile::TempDir {
     folder
 }
 
-fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files> {
+fn case(folder: &tempfile::TempDir, config: &str) -> Case<Files<Embedded>> {
     Case::new(config).base(folder.path())
 }
 

@@ -14,9 +14,10 @@ mod tests;
 mod watch;
 
 use crate::compression::Compression;
-use crate::files::{UnknownFields, root};
+use crate::files::UnknownFields;
+use crate::lake::{Root, find, folder};
 use crate::ndjson;
-use crate::paths::{Paths, find};
+use crate::paths::Paths;
 use crate::request::Request;
 use crate::typed::OnError;
 use clock::{Rules, Setting};
@@ -135,13 +136,13 @@ reasons of rejected rows (`lines.utf8` and `lines.record_too_long` of plain text
     fn build(config: Config, site: &Site, _: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
         let known = config.schema.as_ref().and_then(|schema| problems.take(schema.known(schema.span, site)));
-        let root = problems.take(root(Self::NAME, config.connection.as_ref(), site));
+        let root = problems.take(folder(Self::NAME, config.connection.as_ref(), site));
         if !(1..=LARGEST_RECORD).contains(&*config.max_record) {
             let what = format!("max_record must be from 1 to {LARGEST_RECORD} bytes, but is {}", *config.max_record);
             problems.push(Problem::error(config.max_record.span, what));
         }
         let paths = Spanned::new(Paths(vec![config.path.clone()]), config.path.span);
-        let files = root.as_ref().and_then(|root| problems.take(find(root, &paths, true)));
+        let files = root.clone().and_then(|root| problems.take(find(&Root::Folder(root), &paths, true)));
         let (Some(root), Some(files), false) = (root, files, problems.has_errors()) else { return Err(problems) };
         let request = Request {
             files: &files,

@@ -3,7 +3,8 @@
 use super::Decoding;
 use super::clock::Rules;
 use super::shard::{Place, Shard};
-use crate::paths::{Found, Paths, find};
+use crate::lake::{At, Found, Root, find};
+use crate::paths::Paths;
 use notify::event::ModifyKind;
 use notify::{EventKind, RecommendedWatcher, RecursiveMode, Watcher};
 use selvedge_node::{Positions, Problems, Source, Spanned, Split, Wake, prelude::*};
@@ -139,11 +140,12 @@ impl Folder {
 
     /// Shards that nobody reads.
     fn fresh(&self) -> Result<Vec<Box<dyn Split>>> {
-        let files = find(&self.root, &self.path, true).map_err(|Problems(problems)| {
+        let files = find(&Root::Folder(self.root.clone()), &self.path, true).map_err(|Problems(problems)| {
             Error::world(problems.into_iter().next().map_or_else(String::new, |problem| problem.message))
         })?;
         let mut splits: Vec<Box<dyn Split>> = vec![];
-        for Found { path, name, .. } in files {
+        for Found { at, name, .. } in files {
+            let At::Path(path) = at else { continue };
             let shard = Shard::open(path, name, self.decoding.clone(), self.rules.clone(), self.shared.clone())?;
             splits.extend(shard.map(|shard| Box::new(shard) as Box<dyn Split>));
         }

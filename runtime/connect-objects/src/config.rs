@@ -1,0 +1,157 @@
+//! What a connection says, as a client.
+
+use crate::bucket::{Bucket, Client};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
+use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
+use object_store::http::HttpBuilder;
+use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use selvedge_connect::store::Store;
+use selvedge_node::{Connection, Problem, Spanned};
+use serde::Deserialize;
+use std::collections::BTreeMap;
+use std::sync::Arc;
+use std::time::Duration;
+
+/// The kind of connection.
+pub const KIND: &str = "ObjectStore";
+
+/// `ObjectStore(url: "s3://retail-lake/raw", region: "eu-west-1")`. No Debug: keys are in it.
+#[derive(Deserialize)]
+#[serde(deny_unknown_fields)]
+struct Config {
+    /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/path`.
+    url: Spanned<String>,
+    region: Option<String>,
+    /// Of a server that speaks S3, or an emulator: `"http://127.0.0.1:9000"`. It is asked by path, not by host name.
+    endpoint: Option<String>,
+    /// With `secret_key`. Without them the environment tells, or the machine's role.
+    access_key: Option<String>,
+    secret_key: Option<String>,
+    session_token: Option<String>,
+    /// Seconds that one request may take; 60 unless told.
+    timeout: Option<u64>,
+    /// How often a request that failed is sent again; 8 unless told.
+    retries: Option<usize>,
+    /// Any other setting of the client by its name, such as `"azure_storage_account_name"`.
+    #[serde(default)]
+    options: BTreeMap<Spanned<String>, String>,
+}
+
+/// The store that a connection means; `None`: it is of another kind.
+pub fn connect(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
+    (connection.kind == KIND).then(|| {
+        let config: Config = connection.config()?;
+        Ok(Arc::new(config.bucket()?) as Arc<dyn Store>)
+    })
+}
+
+impl Config {
+    fn bucket(&self) -> Result<Bucket, Problem> {
+        let url = self.url.trim_end_matches('/');
+        let problem = |text: String| Problem::error(self.url.span, text);
+        let Some((scheme, rest)) = url.split_once("://") else {
+            return Err(problem(format!("`{url}` is no URL")).help("url: \"s3://bucket/prefix\""));
+        };
+        let (bucket, prefix) = rest.split_once('/').unwrap_or((rest, ""));
+        if bucket.is_empty() {
+            return Err(problem(format!("`{url}` names no bucket")).help("url: \"s3://bucket/prefix\""));
+        }
+        let client = match scheme {
+            "s3" | "s3a" => self.s3(bucket)?,
+            "gs" => self.gcs(bucket)?,
+            "az" | "abfs" | "abfss" => self.azure(bucket)?,
+            "http" | "https" => return self.http(scheme, bucket, prefix),
+            other => {
+                return Err(problem(format!("there is no object store of the scheme `{other}`"))
+                    .help("s3, gs, az or https; folders of this machine are connections of the kind Folder"));
+            }
+        };
+        Bucket::new(client, &format!("{scheme}://{bucket}"), prefix).map_err(|e| problem(e.message))
+    }
+
+    fn s3(&self, bucket: &str) -> Result<Client, Problem> {
+        let mut builder = AmazonS3Builder::from_env().with_bucket_name(bucket);
+        if let Some(region) = &self.region {
+            builder = builder.with_region(region);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
+        }
+        if let (Some(key), Some(secret)) = (&self.access_key, &self.secret_key) {
+            builder = builder.with_access_key_id(key).with_secret_access_key(secret);
+        }
+        if let Some(token) = &self.session_token {
+            builder = builder.with_token(token);
+        }
+        for (name, value) in &self.options {
+            builder = builder.with_config(self.option::<AmazonS3ConfigKey>(name)?, value);
+        }
+        let made = builder.with_retry(self.retry()).with_client_options(self.client()).build();
+        Ok(Client::Store(Arc::new(made.map_err(|e| self.refused(&e))?)))
+    }
+
+    fn gcs(&self, bucket: &str) -> Result<Client, Problem> {
+        let mut builder = GoogleCloudStorageBuilder::from_env().with_bucket_name(bucket);
+        for (name, value) in &self.options {
+            builder = builder.with_config(self.option::<GoogleConfigKey>(name)?, value);
+        }
+        let made = builder.with_retry(self.retry()).with_client_options(self.client()).build();
+        Ok(Client::Store(Arc::new(made.map_err(|e| self.refused(&e))?)))
+    }
+
+    fn azure(&self, container: &str) -> Result<Client, Problem> {
+        // `abfss://container@account.dfs.core.windows.net/…`
+        let (container, account) = container.split_once('@').unwrap_or((container, ""));
+        let mut builder = MicrosoftAzureBuilder::from_env().with_container_name(container);
+        if let Some((account, _)) = account.split_once('.') {
+            builder = builder.with_account(account);
+        }
+        if let Some(endpoint) = &self.endpoint {
+            builder = builder.with_endpoint(endpoint.clone());
+        }
+        for (name, value) in &self.options {
+            builder = builder.with_config(self.option::<AzureConfigKey>(name)?, value);
+        }
+        let made = builder.with_retry(self.retry()).with_client_options(self.client()).build();
+        Ok(Client::Store(Arc::new(made.map_err(|e| self.refused(&e))?)))
+    }
+
+    fn http(&self, scheme: &str, host: &str, path: &str) -> Result<Bucket, Problem> {
+        let root = format!("{scheme}://{host}");
+        let options = self.client().with_allow_http(scheme == "http");
+        let made = HttpBuilder::new().with_url(&root).with_retry(self.retry()).with_client_options(options).build();
+        let client = Client::ReadOnly(Arc::new(made.map_err(|e| self.refused(&e))?));
+        Bucket::new(client, &root, path).map_err(|e| Problem::error(self.url.span, e.message))
+    }
+
+    fn client(&self) -> ClientOptions {
+        let plain = self.endpoint.as_ref().is_some_and(|e| e.starts_with("http://"));
+        ClientOptions::new()
+            .with_allow_http(plain)
+            .with_connect_timeout(Duration::from_secs(10))
+            .with_timeout(Duration::from_secs(self.timeout.unwrap_or(60)))
+            .with_pool_max_idle_per_host(64)
+    }
+
+    fn retry(&self) -> RetryConfig {
+        let backoff = BackoffConfig {
+            init_backoff: Duration::from_millis(100),
+            max_backoff: Duration::from_secs(15),
+            ..Default::default()
+        };
+        let tries = self.retries.unwrap_or(8);
+        RetryConfig { backoff, max_retries: tries, retry_timeout: Duration::from_secs(300) }
+    }
+
+    fn option<K: std::str::FromStr>(&self, name: &Spanned<String>) -> Result<K, Problem> {
+        name.parse().map_err(|_| {
+            Problem::error(name.span, format!("the client has no setting `{name}`"))
+                .help("see the keys of the crate object_store: aws_…, google_…, azure_…")
+        })
+    }
+
+    fn refused(&self, e: &object_store::Error) -> Problem {
+        Problem::error(self.url.span, crate::error::reason(e))
+    }
+}
