@@ -11,6 +11,7 @@ mod graph_tests;
 mod graphs;
 mod harness;
 mod kills;
+mod objects;
 mod orc;
 mod plugin_tools;
 mod plugins;

@@ -23,7 +23,7 @@ fn with(url: &str, endpoint: &str, secret: &str) -> Arc<dyn Store> {
 /// A part of a new bucket.
 fn store() -> Arc<dyn Store> {
     let server = objects();
-    with(&format!("s3://{}/some/prefix/", server.bucket()), &server.endpoint(), OBJECTS_SECRET)
+    with(&format!("{}/some/prefix/", server.url()), &server.endpoint(), OBJECTS_SECRET)
 }
 
 fn write(store: &dyn Store, name: &str, bytes: &[u8]) {
@@ -75,7 +75,7 @@ fn an_upload_that_is_given_up_leaves_nothing() {
     let uploaded = upload.finish().unwrap();
     store.forget("b", &uploaded);
     let e = store.complete("b", &uploaded, 3).unwrap_err();
-    assert!(e.message.starts_with("completing s3://bucket-"), "{e}");
+    assert!(e.message.starts_with("completing s3://tests/"), "{e}");
     assert!(names(&*store, "").is_empty());
 }
 
@@ -163,8 +163,7 @@ fn an_object_that_is_written_anew_is_not_mixed_with_the_old_one() {
 #[test]
 fn what_is_wrong_is_said_and_no_secret_with_it() {
     let server = objects();
-    let bucket = server.bucket();
-    let wrong = with(&format!("s3://{bucket}"), &server.endpoint(), "another-s3cr3t").list("").unwrap_err();
+    let wrong = with(&server.url(), &server.endpoint(), "another-s3cr3t").list("").unwrap_err();
     assert!(wrong.message.contains("SignatureDoesNotMatch"), "{wrong}");
     let none = with("s3://there-is-none", &server.endpoint(), OBJECTS_SECRET).list("").unwrap_err();
     assert!(none.message.contains("NoSuchBucket"), "{none}");

@@ -19,9 +19,10 @@ pub struct Object {
 }
 
 /// What a small object is written over.
-#[derive(Debug, Clone, PartialEq, Eq)]
+#[derive(Debug, Clone, Default, PartialEq, Eq)]
 pub enum Over {
     /// There is none.
+    #[default]
     Nothing,
     /// It is the one of this version.
     Version(String),

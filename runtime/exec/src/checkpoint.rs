@@ -71,6 +71,9 @@ pub(crate) struct Unfinished {
     pub of: String,
     /// Where the sources stood before it, for a run that begins anew.
     pub before: AllPositions,
+    /// All rows have arrived, and sinks may have begun to commit: what is pending will be published, whatever has changed.
+    #[serde(default, skip_serializing_if = "std::ops::Not::not")]
+    pub decided: bool,
 }
 
 /// What one node remembers.

@@ -14,7 +14,9 @@ pub(crate) const RESUMED: &str = "kept by the run before";
 
 /// Finishes the commit of a run that ended between its checkpoint and the last of its sinks. Each sink does what is left to do.
 pub(crate) fn recommit(plan: &Plan, last: &Checkpoint) -> std::result::Result<(), (Option<usize>, Error)> {
-    let commit = Commit { run: last.run.clone(), epoch: last.epoch };
+    // A run that ends by itself commits once, whichever run gets to it.
+    let epoch = if last.unfinished.is_some() { 1 } else { last.epoch };
+    let commit = Commit { run: last.run.clone(), epoch };
     for (name, pending) in &last.pending {
         let sink = plan.graph.node_indices().find_map(|n| match &plan.graph[n].work {
             Work::Sink(sink) if plan.graph[n].name == *name => Some((n.index(), sink)),
@@ -84,6 +86,25 @@ pub(crate) fn may_repeat(plan: &Plan, last: &Checkpoint) -> std::result::Result<
         plan.name
     );
     Err(Error::graph(message).help(help))
+}
+
+/// Publishes what is left of a run that had begun to publish, where the next one cannot go on as it.
+pub(crate) fn settle(
+    plan: &Plan,
+    store: &Store,
+    last: Checkpoint,
+) -> std::result::Result<Checkpoint, (Option<usize>, Error)> {
+    recommit(plan, &last).map_err(|(n, error)| {
+        let help = "put the graph and its connections back as they were for one run, or have that run forgotten, with what it has \
+                    not published yet: `selvedge bookmark reset`";
+        let error = Error { help: Some(error.help.unwrap_or_else(|| help.into())), ..error };
+        (n, error.context(format!("publishing what the run `{}` has left", last.run)))
+    })?;
+    let before = last.unfinished.clone().unwrap_or_default().before;
+    let left = over(last, &before);
+    if left.remembers() { store.save(&left) } else { store.clear() }.map_err(|error| (None, error))?;
+    store.sweep(&left);
+    Ok(left)
 }
 
 /// Gives up a run that was cut short: the sources are where they were before it, and what its sinks have flushed is taken back.

@@ -125,6 +125,12 @@ fn begin(
         let run = last.run.clone();
         if unfinished.as_ref() == Some(&cut.of) {
             warnings.push(format!("the run `{run}` was cut short: this one goes on from its last checkpoint"));
+        } else if cut.decided {
+            let _io = io.enter();
+            last = guarded_anywhere(|| resume::settle(plan, store, last)).map_err(somewhere)?;
+            warnings.push(format!(
+                "the run `{run}` was cut short while it published: that was finished first, and this one is another"
+            ));
         } else {
             let _io = io.enter();
             last = guarded(|| resume::anew(plan, store, last)).map_err(nowhere)?;
@@ -259,7 +265,7 @@ fn begun(last: Checkpoint, unfinished: Option<String>, run: &str) -> Checkpoint 
             Checkpoint {
                 run: run.to_string(),
                 epoch: 0,
-                unfinished: Some(Unfinished { of, before }),
+                unfinished: Some(Unfinished { of, before, decided: false }),
                 pending: Default::default(),
                 ..last
             }

@@ -12,7 +12,7 @@ pub fn catalogue(plugins: selvedge_wasm::Settings) -> Catalogue {
         selvedge_keyed::kinds(),
         selvedge_text::kinds(),
         selvedge_sql::kinds(),
-        selvedge_sinks::kinds(),
+        selvedge_sinks::kinds::<All>(),
         selvedge_wasm::kinds(plugins),
     ];
     Catalogue::new(lists.into_iter().flatten().collect())

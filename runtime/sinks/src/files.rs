@@ -12,20 +12,25 @@ mod orc;
 pub(crate) mod publish;
 mod scatter;
 pub(crate) mod staging;
+mod target;
 #[cfg(test)]
 pub(crate) mod tests;
+mod uploads;
 mod writer;
 
 use crate::hints::Size;
 use encode::Recipe;
 use format::{Compression, Format};
+use selvedge_connect::Connectors;
 use selvedge_node::prelude::*;
 use selvedge_node::{Commit, Pending, Period, Sink};
+use std::marker::PhantomData;
 use std::num::NonZeroU64;
 use std::path::PathBuf;
+use target::{Prefix, Target};
 use writer::{FilesWriter, Job};
 
-pub struct Files;
+pub struct Files<C>(PhantomData<C>);
 
 /// What a commit does to the files that are there.
 #[derive(Debug, Clone, Copy, PartialEq, Eq, Default, Deserialize, JsonSchema)]
@@ -87,7 +92,7 @@ struct Folder {
     path: String,
 }
 
-impl Kind for Files {
+impl<C: Connectors> Kind for Files<C> {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Sink;
     const ABOUT: &'static str = "writes rows to files of a folder, visible all at once or not at all";
@@ -135,7 +140,7 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
     fn build(config: Config, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
         let schema = inputs.first().map(|i| i.schema.clone()).unwrap_or_else(|| Arc::new(Schema::empty()));
-        let target = problems.take(target(&config, site));
+        let target = problems.take(target::<C>(&config, site));
         let span = if config.format.span == Default::default() { site.span } else { config.format.span };
         let compression = config.compression.as_ref().map(|c| (c.value, c.span));
         problems.0.extend(config.format.setting_problems(span, compression).0);
@@ -174,11 +179,12 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
             compression: config.compression.as_ref().map(|c| c.value),
             schema: file_schema,
         };
-        let note = target.as_ref().map(|t| format!("{} to {}", recipe.extension(), t.display()));
-        let folder = target.as_ref().map(|t| format!("the files in {}", t.display()));
+        let Some(target) = target else { return Err(problems) };
+        let note = format!("{} to {target}", recipe.extension());
+        let place = format!("the files in {target}");
         let looks_like_file = config.path.ends_with(&format!(".{}", recipe.extension()));
         let job = Job {
-            target: target.unwrap_or_default(),
+            target,
             recipe,
             partition_by: partition_by.clone(),
             roll: config.roll,
@@ -188,14 +194,12 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
         };
         let replaces = job.mode == Mode::Replace;
         let sink = FilesSink { job, node: format!("{}/{}", site.graph, site.node), schema };
-        let mut built = Built::sink(Partitioning::Any, sink).may_reject(!partition_by.is_empty()).replaces(replaces);
+        let mut built = Built::sink(Partitioning::Any, sink)
+            .may_reject(!partition_by.is_empty())
+            .replaces(replaces)
+            .target(place)
+            .note(note);
         built.publish_every = config.roll.interval.map(|interval| interval.duration());
-        if let Some(note) = note {
-            built = built.note(note);
-        }
-        if let Some(folder) = folder {
-            built = built.target(folder);
-        }
         if looks_like_file {
             let warning = Problem::warning(config.path.span, format!("`{}` will be a folder of files", config.path));
             built = built.warn(warning.help("leave the extension out: the files in it have one"));
@@ -205,13 +209,17 @@ Rejected rows: `files.partition` (a partition folder would need a name of more t
 }
 
 /// The folder of the data set.
-fn target(config: &Config, site: &Site) -> std::result::Result<PathBuf, Problem> {
+fn target<C: Connectors>(config: &Config, site: &Site) -> std::result::Result<Target, Problem> {
     if config.path.is_empty() {
         return Err(Problem::error(config.path.span, "path is empty").help("name a folder: path: \"clean/inventory\""));
     }
-    match &config.connection {
-        None => Ok(site.base.join(config.path.as_str())),
-        Some(name) => Ok(connected_folder(name, "files", site)?.join(config.path.as_str())),
+    let Some(name) = &config.connection else { return Ok(Target::Folder(site.base.join(config.path.as_str()))) };
+    match C::store(&site.connection(name)?) {
+        Some(store) => {
+            let folder = config.path.trim_matches('/').to_string();
+            Ok(Target::Store(Prefix { store: store?, folder }))
+        }
+        None => Ok(Target::Folder(connected_folder(name, "files", site)?.join(config.path.as_str()))),
     }
 }
 

@@ -11,10 +11,11 @@ mod stream;
 use files::Files;
 use null::Null;
 use search::Search;
+use selvedge_connect::Connectors;
 use selvedge_node::{ErasedKind, erase};
 use stdout::Stdout;
 
 /// The kinds of this crate.
-pub fn kinds() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<Files>(), erase::<Stdout>(), erase::<Null>(), erase::<Search>(), erase::<stream::Stream>()]
+pub fn kinds<C: Connectors>() -> Vec<Box<dyn ErasedKind>> {
+    vec![erase::<Files<C>>(), erase::<Stdout>(), erase::<Null>(), erase::<Search>(), erase::<stream::Stream>()]
 }

@@ -8,12 +8,14 @@ mod mariadb;
 mod objects;
 mod postgres;
 mod process;
+mod proxy;
 
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, mariadb};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{Postgres, postgres};
 pub use process::{Process, folder, free_port, until};
+pub use proxy::{Act, Proxy};
 
 #[cfg(test)]
 mod tests {
@@ -21,7 +23,7 @@ mod tests {
     fn servers_answer() {
         assert_eq!(crate::mariadb().sql("select 6 * 7"), "42\n");
         assert_eq!(crate::postgres().sql("select 6 * 7"), "42\n");
-        assert_ne!(crate::objects().bucket(), crate::objects().bucket());
+        assert_ne!(crate::objects().url(), crate::objects().url());
     }
 
     #[test]

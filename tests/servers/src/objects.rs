@@ -17,6 +17,7 @@ pub struct Objects {
     process: Process,
 }
 
+const BUCKET: &str = "tests";
 pub const KEY: &str = "AKIDSELVEDGE";
 pub const SECRET: &str = "s3cr3t/key+of=tests";
 
@@ -52,7 +53,7 @@ impl Objects {
         process.ready(port, || request(port, "GET", "/healthz").is_some_and(|s| s.starts_with("HTTP/1.1 200")));
         let server = Objects { port, filer, process };
         // It answers before it can store.
-        until("the first bucket", || server.make_bucket("first"));
+        until("a bucket", || server.make_bucket(BUCKET));
         server
     }
 
@@ -60,12 +61,10 @@ impl Objects {
         format!("http://127.0.0.1:{}", self.port)
     }
 
-    /// A new, empty bucket.
-    pub fn bucket(&self) -> String {
+    /// A folder in the bucket that nobody else has. One bucket does for all: each takes some of the server's few volumes.
+    pub fn url(&self) -> String {
         static COUNT: AtomicU32 = AtomicU32::new(0);
-        let name = format!("bucket-{}", COUNT.fetch_add(1, Ordering::Relaxed));
-        until("a bucket", || self.make_bucket(&name));
-        name
+        format!("s3://{BUCKET}/{}", COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
     pub fn id(&self) -> u32 {

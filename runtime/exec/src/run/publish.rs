@@ -133,6 +133,9 @@ impl Running {
     /// A run that ends by itself has: a last checkpoint, from which another run only has to publish, should this one be killed; then the
     /// sinks commit. Of what was remembered, positions are left.
     pub(super) fn publish(&mut self, all: &Gathered, done: &mut Published) -> Done {
+        if let Some(unfinished) = &mut self.checkpoint.unfinished {
+            unfinished.decided = true;
+        }
         self.save(self.epochs.wanted() + 1, all, &HashMap::new())?;
         // The same whichever run gets to it.
         let commit = Commit { run: self.checkpoint.run.clone(), epoch: 1 };

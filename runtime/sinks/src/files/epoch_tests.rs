@@ -2,6 +2,7 @@
 
 use super::tests::{data, sink, task, text};
 use super::*;
+use selvedge_connect::Embedded;
 use selvedge_testkit::{Case, Recorder, table};
 
 /// Files that readers see.
@@ -147,7 +148,7 @@ fn hints_reach_the_engine() {
     let dir = tempfile::tempdir().unwrap();
     let built = |roll: &str| {
         let config = format!(r#"(path: "out", format: Csv, roll: ({roll}))"#);
-        Case::<Files>::new(&config).base(dir.path()).input("a\nx").build()
+        Case::<Files<Embedded>>::new(&config).base(dir.path()).input("a\nx").build()
     };
     assert_eq!(
         built(r#"interval: "60s", size: "1MiB""#).unwrap().publish_every,

@@ -107,6 +107,7 @@ mod tests {
     use super::super::tests::data;
     use arrow::array::{ArrayRef, Int64Array, RecordBatch};
     use arrow::datatypes::{DataType, Field, Schema, TimeUnit};
+    use selvedge_connect::Embedded;
     use selvedge_node::Memory;
     use selvedge_orc::OrcFile;
     use selvedge_testkit::{Case, Recorder, show, table};
@@ -132,7 +133,7 @@ mod tests {
         for settings in ["", "(compression: Zlib)", "(compression: Snappy)", "(compression: None, stripe: \"1kB\")"] {
             let dir = tempfile::tempdir().unwrap();
             let config = format!(r#"(path: "out", format: Orc{settings})"#);
-            let done = Case::<Files>::new(&config).base(dir.path()).input(rows).run();
+            let done = Case::<Files<Embedded>>::new(&config).base(dir.path()).input(rows).run();
             assert_eq!(done.absorbed["written"], 3);
             assert_eq!(data(&dir.path().join("out")), ["part-0-0.orc"]);
             let (back, _) = read(&dir.path().join("out/part-0-0.orc"));
@@ -148,7 +149,7 @@ mod tests {
             Field::new("ids", DataType::List(item), true),
             Field::new("fine", DataType::Utf8, true),
         ]));
-        let case = Case::<Files>::new(r#"(path: "o", format: Orc())"#).batch(RecordBatch::new_empty(schema));
+        let case = Case::<Files<Embedded>>::new(r#"(path: "o", format: Orc())"#).batch(RecordBatch::new_empty(schema));
         assert_eq!(
             case.problems(),
             "ORC cannot hold column `at` of type Time64(µs) (cast it to Int64 or Utf8, or make it part of a Timestamp \
@@ -156,7 +157,7 @@ mod tests {
              Decimal(20, 0) where it is beyond (SchemaEdit before it casts and drops))"
         );
         let problems =
-            Case::<Files>::new(r#"(path: "o", format: Orc(compression: Zstd(40)))"#).input("a\nx").problems();
+            Case::<Files<Embedded>>::new(r#"(path: "o", format: Orc(compression: Zstd(40)))"#).input("a\nx").problems();
         assert!(problems.contains("the level of Zstd is 1 to 22, but is 40"), "{problems}");
     }
 

@@ -13,17 +13,20 @@
 //!
 //! Only files that a manifest names are ever removed or written over.
 //!
+//! In an object store a staged file is an upload that nobody has completed, step 2 completes it, and each change of the manifest is a
+//! conditional write: whoever finds that another has written it reads it again and begins anew.
+//!
 //! A stream adds files for years and writes its manifest with each epoch: what the manifest says of older files goes into
 //! chapters beside it, `_selvedge-RUN-NODE-EPOCH.json`, which are written once, before the manifest names them.
 
 use super::scatter::escape;
-use super::staging::{lock, sync, sync_all};
+use super::target::Target;
+use bytes::Bytes;
+use selvedge_connect::store::Over;
 use selvedge_node::{Commit, Error, Pending, Result};
 use serde::{Deserialize, Serialize};
 use std::collections::BTreeSet;
 use std::fs::{self, File};
-use std::io::{ErrorKind, Write};
-use std::path::{Path, PathBuf};
 
 /// The manifest's name. Readers of data sets skip names that start with `_` or `.`.
 pub const MANIFEST: &str = "_selvedge.json";
@@ -76,10 +79,10 @@ pub fn final_name(prefix: &str, run: Option<&str>, epoch: u64, instance: usize, 
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Entry {
-    name: String,
-    rows: u64,
-    bytes: u64,
+pub struct Entry {
+    pub name: String,
+    pub rows: u64,
+    pub bytes: u64,
 }
 
 #[derive(Debug, Clone, PartialEq, Eq, Serialize, Deserialize)]
@@ -97,11 +100,11 @@ struct Incoming {
 }
 
 #[derive(Debug, Clone, PartialEq, Serialize, Deserialize)]
-struct Move {
-    /// The staged file, relative to the data set.
-    from: String,
+pub struct Move {
+    /// The staging folder, `/`, and the file in it; in an object store, the upload.
+    pub from: String,
     #[serde(flatten)]
-    to: Entry,
+    pub to: Entry,
 }
 
 /// `_selvedge.json`.
@@ -118,53 +121,69 @@ pub struct Manifest {
     #[serde(default, skip_serializing_if = "Option::is_none")]
     incoming: Option<Incoming>,
     commits: Vec<Id>,
+    /// What it is written over.
+    #[serde(skip)]
+    over: Over,
+}
+
+/// Why a step was not done.
+enum Stop {
+    /// Another has written the manifest since it was read.
+    Overtaken,
+    Failed(Error),
+}
+
+type Step = std::result::Result<(), Stop>;
+
+impl From<Error> for Stop {
+    fn from(e: Error) -> Stop {
+        Stop::Failed(e)
+    }
 }
 
 impl Manifest {
-    pub fn read(target: &Path) -> Result<Option<Manifest>> {
-        let path = target.join(MANIFEST);
-        let text = match fs::read_to_string(&path) {
-            Ok(text) => text,
-            Err(e) if e.kind() == ErrorKind::NotFound => return Ok(None),
-            Err(e) => return Err(Error::io("reading", path.display(), &e)),
-        };
-        let manifest: Manifest = serde_json::from_str(&text).map_err(|e| {
-            Error::world(format!("{} is not a manifest of Selvedge: {e}", path.display()))
+    pub fn read(target: &Target) -> Result<Option<Manifest>> {
+        let Some((text, over)) = target.read(MANIFEST)? else { return Ok(None) };
+        let manifest: Manifest = serde_json::from_slice(&text).map_err(|e| {
+            Error::world(format!("{target}/{MANIFEST} is not a manifest of Selvedge: {e}"))
                 .help("it says which files may be replaced; if none may, move it away")
         })?;
         if manifest.version > *VERSIONS.end() {
-            return Err(Error::world(format!("{} was written by a newer Selvedge", path.display())));
+            return Err(Error::world(format!("{target}/{MANIFEST} was written by a newer Selvedge")));
         }
-        Ok(Some(manifest))
+        Ok(Some(Manifest { over, ..manifest }))
     }
 
-    fn write(&mut self, target: &Path) -> Result<()> {
+    fn write(&mut self, target: &Target) -> Step {
         self.version = if self.chapters.is_empty() { *VERSIONS.start() } else { *VERSIONS.end() };
-        write(target, MANIFEST, self)
+        self.over = target.write(MANIFEST, text(self)?, &self.over)?.ok_or(Stop::Overtaken)?;
+        Ok(())
     }
 
     /// Moves what is said of the files into a chapter, if that is much.
-    fn turn(&mut self, target: &Path, commit: &Id) -> Result<()> {
+    fn turn(&mut self, target: &Target, commit: &Id) -> Result<()> {
         if self.files.len() <= CHAPTER {
             return Ok(());
         }
         let name = format!("_selvedge-{}-{}-{}.json", escape(&commit.run), escape(&commit.node), commit.epoch);
-        write(target, &name, &self.files)?;
+        if target.write(&name, text(&self.files)?, &Over::Nothing)?.is_none() {
+            return Err(Error::world(format!("{target}/{name} is there already, and says something else")));
+        }
         self.files.clear();
         self.chapters.push(name);
         Ok(())
     }
 
     /// The names of all files, those in chapters among them.
-    fn names(&self, target: &Path) -> Result<BTreeSet<String>> {
+    fn names(&self, target: &Target) -> Result<BTreeSet<String>> {
         let mut names: BTreeSet<String> = self.files.iter().map(|f| f.name.clone()).collect();
         for chapter in &self.chapters {
-            let path = target.join(chapter);
-            let text = fs::read(&path).map_err(|e| Error::io("reading", path.display(), &e))?;
-            let files: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| {
-                Error::world(format!("{} is not a chapter of a manifest: {e}", path.display()))
+            let broken = |why: String| {
+                Error::world(format!("{target}/{chapter} is not a chapter of a manifest: {why}"))
                     .help("restore it, or move the data set away")
-            })?;
+            };
+            let (text, _) = target.read(chapter)?.ok_or_else(|| broken("it is gone".into()))?;
+            let files: Vec<Entry> = serde_json::from_slice(&text).map_err(|e| broken(e.to_string()))?;
             names.extend(files.into_iter().map(|f| f.name));
         }
         Ok(names)
@@ -176,60 +195,56 @@ impl Manifest {
     }
 
     /// Refuses a folder with files that are not ours: replacing would mix them with the new ones or lose them.
-    pub fn refuse_foreign(&self, target: &Path) -> Result<()> {
+    pub fn refuse_foreign(&self, target: &Target) -> Result<()> {
         let mut ours = self.names(target)?;
         ours.extend(self.stale.iter().cloned());
         ours.extend(self.incoming.iter().flat_map(|i| &i.moves).map(|m| m.to.name.clone()));
-        let mut foreign = vec![];
-        find_foreign(target, "", &ours, &mut foreign)?;
+        let foreign = target.foreign(&ours)?;
         let Some(first) = foreign.first() else { return Ok(()) };
         let more = if foreign.len() > 1 { " and others".to_string() } else { String::new() };
-        Err(Error::world(format!("{} holds `{first}`{more}, not written by Selvedge", target.display()))
+        Err(Error::world(format!("{target} holds `{first}`{more}, not written by Selvedge"))
             .help("move them away, choose another `path`, or write beside them with mode: Append"))
     }
 }
 
-/// Written beside and renamed: there is always a whole one.
-fn write(target: &Path, name: &str, what: &impl Serialize) -> Result<()> {
-    let new = target.join(format!("{name}.new"));
+fn text(what: &impl Serialize) -> Result<Bytes> {
     let text = serde_json::to_vec_pretty(what).map_err(|e| Error::bug(format!("writing the manifest: {e}")))?;
-    let written = File::create(&new).and_then(|mut f| {
-        f.write_all(&text)?;
-        f.sync_all()
-    });
-    written.and_then(|()| fs::rename(&new, target.join(name))).map_err(|e| Error::io("writing", new.display(), &e))?;
-    sync(target)
+    Ok(text.into())
 }
 
-/// Visible files below `folder` that are not ours, two at most.
-fn find_foreign(target: &Path, within: &str, ours: &BTreeSet<String>, found: &mut Vec<String>) -> Result<()> {
-    let folder = target.join(within);
-    let failed = |e: &std::io::Error| Error::io("listing", folder.display(), e);
-    for entry in fs::read_dir(&folder).map_err(|e| failed(&e))? {
-        let entry = entry.map_err(|e| failed(&e))?;
-        let name = entry.file_name().to_string_lossy().into_owned();
-        if found.len() > 1 || (name.starts_with('.') || name.starts_with('_')) && !name.contains('=') {
-            continue;
-        }
-        let path = if within.is_empty() { name } else { format!("{within}/{name}") };
-        if entry.file_type().map_err(|e| failed(&e))?.is_dir() {
-            find_foreign(target, &path, ours, found)?;
-        } else if !ours.contains(path.as_str()) {
-            found.push(path);
-        }
-    }
-    Ok(())
-}
+/// How often a commit begins anew because others commit to the same data set.
+const OVERTAKEN: usize = 64;
 
 /// Makes what was flushed the data set (`replace`) or a part of it.
-pub fn commit(target: &Path, replace: bool, node: &str, commit: &Commit, pending: &[Pending]) -> Result<()> {
+pub fn commit(
+    target: impl Into<Target>,
+    replace: bool,
+    node: &str,
+    commit: &Commit,
+    pending: &[Pending],
+) -> Result<()> {
+    let target = &target.into();
     let flushed = pending.iter().map(|p| parse(p)).collect::<Result<Vec<_>>>()?;
     let id = Id { run: commit.run.clone(), node: node.to_string(), epoch: commit.epoch };
-    let _guard = lock(target)?;
+    let _guard = target.lock()?;
+    for _ in 0..OVERTAKEN {
+        match try_commit(target, replace, &id, &flushed) {
+            Ok(()) => {
+                clear(target, &flushed, true);
+                return Ok(());
+            }
+            Err(Stop::Overtaken) => {}
+            Err(Stop::Failed(e)) => return Err(e),
+        }
+    }
+    Err(Error::world(format!("others commit to {target} all the time")).help("run again later").retryable())
+}
+
+fn try_commit(target: &Target, replace: bool, id: &Id, flushed: &[Flushed]) -> Step {
     let mut manifest = Manifest::read(target)?.unwrap_or_default();
     finish(target, &mut manifest)?;
-    if !manifest.commits.contains(&id) {
-        let incoming = decide(target, &manifest, replace, id, &flushed)?;
+    if !manifest.commits.contains(id) {
+        let incoming = decide(target, &manifest, replace, id.clone(), flushed)?;
         // A stream in which nothing happens does not write its manifest again and again.
         if incoming.replace || !incoming.moves.is_empty() {
             manifest.incoming = Some(incoming);
@@ -237,17 +252,17 @@ pub fn commit(target: &Path, replace: bool, node: &str, commit: &Commit, pending
             finish(target, &mut manifest)?;
         }
     }
-    clear(target, &flushed);
     Ok(())
 }
 
 /// Removes what was flushed, unless its commit has begun.
-pub fn abort(target: &Path, pending: &[Pending]) {
+pub fn abort(target: impl Into<Target>, pending: &[Pending]) {
+    let target = &target.into();
     let flushed: Vec<Flushed> = pending.iter().filter_map(|p| parse(p).ok()).collect();
-    let Ok(_guard) = lock(target) else { return };
+    let Ok(_guard) = target.lock() else { return };
     match Manifest::read(target) {
         Ok(Some(manifest)) if flushed.iter().any(|f| manifest.awaits(&f.staging)) => {}
-        Ok(_) => clear(target, &flushed),
+        Ok(_) => clear(target, &flushed, false),
         Err(_) => {}
     }
 }
@@ -257,18 +272,14 @@ fn parse(pending: &str) -> Result<Flushed> {
 }
 
 /// Step 1: which file goes where.
-fn decide(target: &Path, manifest: &Manifest, replace: bool, commit: Id, flushed: &[Flushed]) -> Result<Incoming> {
+fn decide(target: &Target, manifest: &Manifest, replace: bool, commit: Id, flushed: &[Flushed]) -> Result<Incoming> {
     // A later epoch of the run adds to what its first one has put in place of the old.
     let first = !manifest.commits.iter().any(|c| c.run == commit.run && c.node == commit.node);
     let replace = replace && first;
     if replace {
         if let Some(other) = manifest.commits.iter().find(|c| c.run == commit.run) {
-            return Err(Error::graph(format!(
-                "`{}` of this run has already replaced {}",
-                other.node,
-                target.display()
-            ))
-            .help("give the two sinks different paths, or mode: Append"));
+            return Err(Error::graph(format!("`{}` of this run has already replaced {target}", other.node))
+                .help("give the two sinks different paths, or mode: Append"));
         }
         manifest.refuse_foreign(target)?;
     }
@@ -284,8 +295,8 @@ fn decide(target: &Path, manifest: &Manifest, replace: bool, commit: Id, flushed
             }
             spares -= 1;
         }
-        if !replace && target.join(&file.name).exists() {
-            return Err(Error::world(format!("{} exists already", target.join(&file.name).display()))
+        if !replace && target.holds(&file.name) {
+            return Err(Error::world(format!("{target}/{} exists already", file.name))
                 .help("files are only added; set file_name to another prefix"));
         }
         let to = Entry { name: file.name.clone(), rows: file.rows, bytes: file.bytes };
@@ -295,24 +306,9 @@ fn decide(target: &Path, manifest: &Manifest, replace: bool, commit: Id, flushed
 }
 
 /// Steps 2 to 5, from wherever they stopped.
-fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
+fn finish(target: &Target, manifest: &mut Manifest) -> Step {
     if let Some(incoming) = &manifest.incoming {
-        let mut folders: BTreeSet<PathBuf> = BTreeSet::new();
-        for step in &incoming.moves {
-            let (from, to) = (target.join(&step.from), target.join(&step.to.name));
-            if let Some(parent) = to.parent() {
-                fs::create_dir_all(parent).map_err(|e| Error::io("making", parent.display(), &e))?;
-                // The names of new folders have to last as well.
-                folders.extend(parent.ancestors().take_while(|a| a.starts_with(target)).map(Path::to_path_buf));
-            }
-            match fs::rename(&from, &to) {
-                Ok(()) => {}
-                // An earlier try got this far.
-                Err(e) if e.kind() == ErrorKind::NotFound && to.exists() => {}
-                Err(e) => return Err(Error::io("publishing", to.display(), &e)),
-            }
-        }
-        sync_all(target, folders.iter().map(PathBuf::as_path))?;
+        target.publish(&incoming.moves)?;
     }
     if let Some(incoming) = manifest.incoming.take() {
         let new: Vec<Entry> = incoming.moves.into_iter().map(|m| m.to).collect();
@@ -330,21 +326,7 @@ fn finish(target: &Path, manifest: &mut Manifest) -> Result<()> {
         manifest.write(target)?;
     }
     if !manifest.stale.is_empty() {
-        for name in &manifest.stale {
-            let path = target.join(name);
-            match fs::remove_file(&path) {
-                Err(e) if e.kind() != ErrorKind::NotFound => {
-                    return Err(Error::io("removing the old", path.display(), &e));
-                }
-                _ => {}
-            }
-            // Partitions that have no file any more; stops at the first folder that is not empty.
-            for folder in path.ancestors().skip(1).take_while(|a| *a != target && a.starts_with(target)) {
-                if fs::remove_dir(folder).is_err() {
-                    break;
-                }
-            }
-        }
+        target.remove(&manifest.stale)?;
         manifest.stale.clear();
         manifest.write(target)?;
     }
@@ -363,16 +345,26 @@ fn forget_commits(commits: &mut Vec<Id>) {
 }
 
 /// Removes staged files that nobody needs any more, and the folder if that was all. Best effort.
-fn clear(target: &Path, flushed: &[Flushed]) {
+fn clear(target: &Target, flushed: &[Flushed], committed: bool) {
     for from in flushed {
-        let folder = target.join(&from.staging);
-        for file in &from.files {
-            _ = fs::remove_file(folder.join(&file.staged));
-        }
-        _ = fs::remove_file(folder.join(&from.mark));
-        // A writer that lives still wants it, and will remove it.
-        if File::open(&folder).is_ok_and(|f| f.try_lock().is_ok()) {
-            _ = fs::remove_dir(folder);
+        match target {
+            Target::Folder(target) => {
+                let folder = target.join(&from.staging);
+                for file in &from.files {
+                    _ = fs::remove_file(folder.join(&file.staged));
+                }
+                _ = fs::remove_file(folder.join(&from.mark));
+                // A writer that lives still wants it, and will remove it.
+                if File::open(&folder).is_ok_and(|f| f.try_lock().is_ok()) {
+                    _ = fs::remove_dir(folder);
+                }
+            }
+            // To give up an upload that was completed does nothing.
+            Target::Store(prefix) => {
+                for file in from.files.iter().filter(|file| file.spare || !committed) {
+                    prefix.store.forget(&prefix.name(&file.name), &file.staged);
+                }
+            }
         }
     }
 }

@@ -14,6 +14,7 @@
 
 use super::publish::Manifest;
 use super::scatter::escape;
+use super::target::Target;
 use selvedge_node::{Error, Result};
 use std::fs::{self, File, TryLockError};
 use std::io::ErrorKind;
@@ -93,9 +94,10 @@ impl Staging {
             _ => Error::io("making", target.display(), &e),
         })?;
         let guard = lock(target)?;
-        let manifest = Manifest::read(target)?.unwrap_or_default();
+        let data_set = Target::from(target);
+        let manifest = Manifest::read(&data_set)?.unwrap_or_default();
         if replace {
-            manifest.refuse_foreign(target)?;
+            manifest.refuse_foreign(&data_set)?;
         }
         sweep(target, name, &manifest);
         let folder = target.join(name);

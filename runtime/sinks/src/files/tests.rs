@@ -4,6 +4,7 @@ use super::publish::MANIFEST;
 use super::*;
 use parquet::arrow::arrow_reader::ParquetRecordBatchReaderBuilder;
 use proptest::prelude::*;
+use selvedge_connect::Embedded;
 use selvedge_node::{Memory, Work};
 use selvedge_testkit::{Case, Recorder, show, sorted, table};
 use std::fs::{self, File};
@@ -61,7 +62,7 @@ pub(crate) fn task(run: &str, instance: usize) -> Task {
 }
 
 pub(crate) fn sink(config: &str, base: &Path, rows: &str) -> Arc<dyn Sink> {
-    let built = Case::<Files>::new(config).base(base).input(rows).build().unwrap_or_else(|p| panic!("{p}"));
+    let built = Case::<Files<Embedded>>::new(config).base(base).input(rows).build().unwrap_or_else(|p| panic!("{p}"));
     let Work::Sink(sink) = built.work else { panic!("a sink") };
     sink
 }
@@ -88,7 +89,7 @@ fn formats_come_back() {
     for compression in ["Snappy", "Zstd(3)", "Gzip", "Lz4", "Brotli", "None"] {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(r#"(path: "out", format: Parquet(compression: {compression}))"#);
-        let done = Case::<Files>::new(&config).base(dir.path()).input(rows).run();
+        let done = Case::<Files<Embedded>>::new(&config).base(dir.path()).input(rows).run();
         assert_eq!(done.absorbed["written"], 3);
         assert_eq!(data(&dir.path().join("out")), ["part-0-0.parquet"]);
         let back = parquet(&dir.path().join("out/part-0-0.parquet"));
@@ -97,7 +98,7 @@ fn formats_come_back() {
     for compression in ["None", "Lz4", "Zstd"] {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(r#"(path: "out", format: Arrow(compression: {compression}))"#);
-        Case::<Files>::new(&config).base(dir.path()).input(rows).run();
+        Case::<Files<Embedded>>::new(&config).base(dir.path()).input(rows).run();
         let file = File::open(dir.path().join("out/part-0-0.arrow")).unwrap();
         let mut reader = arrow::ipc::reader::FileReader::try_new(file, None).unwrap();
         assert_eq!(show(&reader.next().unwrap().unwrap()), show(&table(rows)), "{compression}");
@@ -110,7 +111,7 @@ fn compressed_text_comes_back() {
     for (compression, end) in [("Gzip", "csv.gz"), ("Zstd", "csv.zst"), ("Bzip2", "csv.bz2"), ("Snappy", "csv.sz")] {
         let dir = tempfile::tempdir().unwrap();
         let config = format!(r#"(path: "out", format: Csv, compression: {compression})"#);
-        Case::<Files>::new(&config).base(dir.path()).input("a:Int64 | b\n1 | x\n2 | y").run();
+        Case::<Files<Embedded>>::new(&config).base(dir.path()).input("a:Int64 | b\n1 | x\n2 | y").run();
         let file = File::open(dir.path().join(format!("out/part-0-0.{end}"))).unwrap();
         let mut text = String::new();
         match compression {
@@ -127,14 +128,20 @@ fn compressed_text_comes_back() {
 #[test]
 fn ndjson_writes_nulls_on_request() {
     let dir = tempfile::tempdir().unwrap();
-    Case::<Files>::new(r#"(path: "out", format: Ndjson)"#).base(dir.path()).input("a:Int64 | b\n1 | null").run();
+    Case::<Files<Embedded>>::new(r#"(path: "out", format: Ndjson)"#)
+        .base(dir.path())
+        .input("a:Int64 | b\n1 | null")
+        .run();
     assert_eq!(text(&dir.path().join("out/part-0-0.ndjson")), "{\"a\":1}\n");
-    Case::<Files>::new(r#"(path: "two", format: Ndjson(nulls: true))"#)
+    Case::<Files<Embedded>>::new(r#"(path: "two", format: Ndjson(nulls: true))"#)
         .base(dir.path())
         .input("a:Int64 | b\n1 | null")
         .run();
     assert_eq!(text(&dir.path().join("two/part-0-0.ndjson")), "{\"a\":1,\"b\":null}\n");
-    Case::<Files>::new(r#"(path: "three", format: Ndjson)"#).base(dir.path()).input("x:Float64\nNaN\n-inf\n1").run();
+    Case::<Files<Embedded>>::new(r#"(path: "three", format: Ndjson)"#)
+        .base(dir.path())
+        .input("x:Float64\nNaN\n-inf\n1")
+        .run();
     assert_eq!(
         text(&dir.path().join("three/part-0-0.ndjson")),
         "{\"x\":\"NaN\"}\n{\"x\":\"-Infinity\"}\n{\"x\":1.0}\n"
@@ -144,9 +151,9 @@ fn ndjson_writes_nulls_on_request() {
 #[test]
 fn no_rows_are_one_empty_file() {
     let dir = tempfile::tempdir().unwrap();
-    Case::<Files>::new(CSV).base(dir.path()).input("a:Int64 | b").run();
+    Case::<Files<Embedded>>::new(CSV).base(dir.path()).input("a:Int64 | b").run();
     assert_eq!(text(&dir.path().join("out/part-0-0.csv")), "a,b\n");
-    Case::<Files>::new(r#"(path: "two")"#).base(dir.path()).input("a:Int64 | b").run();
+    Case::<Files<Embedded>>::new(r#"(path: "two")"#).base(dir.path()).input("a:Int64 | b").run();
     assert_eq!(show(&parquet(&dir.path().join("two/part-0-0.parquet"))[0]), "a:Int64 | b:Utf8");
     // An instance without rows adds nothing beside one with rows.
     let sink = sink(r#"(path: "three", format: Csv)"#, dir.path(), "a\nx");
@@ -161,7 +168,7 @@ fn partitions_are_by_row_and_leave_the_files() {
     let config = r#"(path: "out", format: Csv, partition_by: ["c", "d"], max_open: 1)"#;
     let rows =
         "a:Int64 | c | d:Date32\n1 | DE | 2024-03-01\n2 | F/R | 2024-03-01\n3 | DE | 2024-03-01\n4 | null | null";
-    Case::<Files>::new(config).base(dir.path()).input(rows).run();
+    Case::<Files<Embedded>>::new(config).base(dir.path()).input(rows).run();
     let out = dir.path().join("out");
     let default = "c=__HIVE_DEFAULT_PARTITION__/d=__HIVE_DEFAULT_PARTITION__/part-0-2.csv";
     let expected = ["c=DE/d=2024-03-01/part-0-0.csv", "c=F%2FR/d=2024-03-01/part-0-1.csv", default];
@@ -174,8 +181,10 @@ fn partitions_are_by_row_and_leave_the_files() {
 fn a_partition_that_cannot_be_a_folder_is_rejected() {
     let dir = tempfile::tempdir().unwrap();
     let rows = format!("a:Int64 | c\n1 | ok\n2 | {}", "x".repeat(300));
-    let done =
-        Case::<Files>::new(r#"(path: "out", format: Csv, partition_by: ["c"])"#).base(dir.path()).input(&rows).run();
+    let done = Case::<Files<Embedded>>::new(r#"(path: "out", format: Csv, partition_by: ["c"])"#)
+        .base(dir.path())
+        .input(&rows)
+        .run();
     assert_eq!(done.rejected.len(), 1);
     assert_eq!(done.rejected[0].code, "files.partition");
     assert_eq!(data(&dir.path().join("out")), ["c=ok/part-0-0.csv"]);
@@ -185,7 +194,7 @@ fn a_partition_that_cannot_be_a_folder_is_rejected() {
 fn files_roll_at_exact_rows_and_about_bytes() {
     let dir = tempfile::tempdir().unwrap();
     let rows = "a:Int64\n1\n2\n3\n4\n5";
-    Case::<Files>::new(r#"(path: "out", format: Csv, roll: (rows: 2))"#).base(dir.path()).input(rows).run();
+    Case::<Files<Embedded>>::new(r#"(path: "out", format: Csv, roll: (rows: 2))"#).base(dir.path()).input(rows).run();
     let out = dir.path().join("out");
     assert_eq!(data(&out), ["part-0-0.csv", "part-0-1.csv", "part-0-2.csv"]);
     assert_eq!(text(&out.join("part-0-1.csv")), "a\n3\n4\n");
@@ -402,7 +411,7 @@ fn what_cannot_be_is_said_at_plan_time() {
         Field::new("day", DataType::Date32, true),
     ]));
     let check = |config: &str, expected: &[&str]| {
-        let problems = Case::<Files>::new(config).batch(RecordBatch::new_empty(schema.clone())).problems();
+        let problems = Case::<Files<Embedded>>::new(config).batch(RecordBatch::new_empty(schema.clone())).problems();
         assert!(expected.iter().all(|e| problems.contains(e)) && !expected.is_empty(), "{config}: {problems}");
         assert_eq!(problems.lines().count(), expected.len(), "{config}: {problems}");
     };
@@ -418,19 +427,19 @@ fn what_cannot_be_is_said_at_plan_time() {
         &["path is empty", "max_open", "files cannot be named `_x-…`"],
     );
     check(r#"(path: "o", connection: "lake")"#, &["no connection named `lake`"]);
-    let problems = Case::<Files>::new(r#"(path: "o", connection: "db")"#)
+    let problems = Case::<Files<Embedded>>::new(r#"(path: "o", connection: "db")"#)
         .connection("db", "Sqlite", r#"(path: "x.db")"#)
         .input("a\nx")
         .problems();
     assert!(problems.contains("files need a Folder connection, but `db` is Sqlite"), "{problems}");
-    let built = Case::<Files>::new(r#"(path: "o.csv", format: Csv)"#).input("a\nx").build().unwrap();
+    let built = Case::<Files<Embedded>>::new(r#"(path: "o.csv", format: Csv)"#).input("a\nx").build().unwrap();
     assert!(built.warnings[0].message.contains("`o.csv` will be a folder"));
 }
 
 #[test]
 fn a_connection_says_where_the_path_starts() {
     let dir = tempfile::tempdir().unwrap();
-    Case::<Files>::new(r#"(path: "clean/stock", connection: "lake", format: Csv)"#)
+    Case::<Files<Embedded>>::new(r#"(path: "clean/stock", connection: "lake", format: Csv)"#)
         .base(dir.path())
         .connection("lake", "Folder", r#"(path: "lake")"#)
         .input("a\nx")

@@ -4,12 +4,13 @@ use super::encode::{Encode, Recipe};
 use super::publish::{Flushed, Staged, final_name};
 use super::scatter::{Piece, Scatter, Split};
 use super::staging::{Staging, folder_name};
+use super::target::Target;
+use super::uploads::Uploads;
 use super::{Mode, Roll};
 use arrow::array::RecordBatch;
 use arrow::compute::concat_batches;
 use hashbrown::HashMap;
 use selvedge_node::{Error, Out, Pending, Reservation, Result, Task, Writer};
-use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// Bytes that the open files of one writer may hold in memory, and as many may wait for them.
@@ -20,7 +21,7 @@ const LEAST: usize = 1 << 20;
 /// What all writers of a node do.
 #[derive(Debug, Clone)]
 pub struct Job {
-    pub target: PathBuf,
+    pub target: Target,
     pub recipe: Recipe,
     /// Indices of the partition columns in the input.
     pub partition_by: Vec<usize>,
@@ -46,8 +47,14 @@ pub struct FilesWriter {
     spared: bool,
     clock: u64,
     memory: Reservation,
-    staging: Staging,
+    stage: Stage,
     staging_name: String,
+}
+
+/// Where files wait for the commit.
+enum Stage {
+    Folder(Staging),
+    Store(Uploads),
 }
 
 /// Pieces of many partitions. Written as they come, each would close another partition's file to open its own; collected,
@@ -75,7 +82,11 @@ struct Open {
 impl FilesWriter {
     pub fn open(job: &Job, node: &str, schema: &arrow::datatypes::Schema, task: &Task) -> Result<FilesWriter> {
         let staging_name = folder_name(&task.run, node);
-        let staging = Staging::open(&job.target, &staging_name, task.instance, job.mode == Mode::Replace)?;
+        let replace = job.mode == Mode::Replace;
+        let stage = match &job.target {
+            Target::Folder(folder) => Stage::Folder(Staging::open(folder, &staging_name, task.instance, replace)?),
+            Target::Store(prefix) => Stage::Store(Uploads::open(prefix, task, replace)?),
+        };
         let scatter = if job.partition_by.is_empty() { None } else { Some(Scatter::new(schema, &job.partition_by)?) };
         Ok(FilesWriter {
             job: job.clone(),
@@ -89,7 +100,7 @@ impl FilesWriter {
             spared: false,
             clock: 0,
             memory: task.memory.reserve(),
-            staging,
+            stage,
             staging_name,
         })
     }
@@ -146,7 +157,10 @@ impl FilesWriter {
             self.close(oldest)?;
         }
         let folder = self.scatter.as_ref().map(|s| s.folder(partition).to_string()).unwrap_or_default();
-        let (file, staged) = self.staging.create()?;
+        let (file, staged) = match &mut self.stage {
+            Stage::Folder(staging) => staging.create()?,
+            Stage::Store(uploads) => uploads.create()?,
+        };
         let number = self.closed.len() + self.open.len();
         let file = self.job.recipe.start(file)?;
         self.open.insert(partition, Open { file, staged, folder, number, rows: 0, since: Instant::now(), used: 0 });
@@ -156,14 +170,17 @@ impl FilesWriter {
     fn close(&mut self, partition: usize) -> Result<()> {
         let Some(open) = self.open.remove(&partition) else { return Ok(()) };
         let file = open.file.finish()?;
-        let bytes = file
-            .metadata()
-            .map_err(|e| Error::io("writing", self.staging.folder.join(&open.staged).display(), &e))?
-            .len();
-        let number = open.number;
-        let name = if open.folder.is_empty() { format!("{number}") } else { format!("{}/{number}", open.folder) };
+        let bytes = file.metadata().map_err(|e| Error::io("writing", &open.staged, &e))?.len();
+        let Open { staged, folder, number, .. } = open;
+        let (name, staged) = match &mut self.stage {
+            Stage::Folder(_) if folder.is_empty() => (format!("{number}"), staged),
+            Stage::Folder(_) => (format!("{folder}/{number}"), staged),
+            Stage::Store(uploads) => {
+                uploads.send(file, &staged, &folder, &self.job.prefix, &self.job.recipe.extension())?
+            }
+        };
         self.closed_bytes += bytes;
-        self.closed.push(Staged { staged: open.staged, name, rows: open.rows, bytes, spare: false });
+        self.closed.push(Staged { staged, name, rows: open.rows, bytes, spare: false });
         Ok(())
     }
 
@@ -255,15 +272,23 @@ impl Writer for FilesWriter {
         }
         self.spared = true;
         self.memory.resize(0);
-        let mark = self.staging.flushed(epoch)?;
         self.closed_bytes = 0;
         let mut files = std::mem::take(&mut self.closed);
-        // A run that adds has its name in the files' names.
-        let run = (self.job.mode == Mode::Append).then_some(self.run.as_str());
-        for file in &mut files {
-            file.name =
-                final_name(&self.job.prefix, run, epoch, self.instance, &file.name, &self.job.recipe.extension());
-        }
+        let mark = match &mut self.stage {
+            Stage::Folder(staging) => {
+                // A run that adds has its name in the files' names.
+                let run = (self.job.mode == Mode::Append).then_some(self.run.as_str());
+                let (prefix, extension) = (&self.job.prefix, self.job.recipe.extension());
+                for file in &mut files {
+                    file.name = final_name(prefix, run, epoch, self.instance, &file.name, &extension);
+                }
+                staging.flushed(epoch)?
+            }
+            Stage::Store(uploads) => {
+                uploads.flushed();
+                String::new()
+            }
+        };
         Flushed { staging: self.staging_name.clone(), mark, files }.pending()
     }
 }
