@@ -61,7 +61,7 @@ pub struct Roll {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A `Folder` connection that `path` starts from. Without it, `path` starts from the folder of the graph file.
+    /// A `Folder` or `ObjectStore` connection that `path` starts from. Without it, `path` starts from the folder of the graph file.
     connection: Option<Spanned<String>>,
     /// The folder that holds the data set: all files in it belong together.
     path: Spanned<String>,
@@ -95,7 +95,7 @@ struct Folder {
 impl<C: Connectors> Kind for Files<C> {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Sink;
-    const ABOUT: &'static str = "writes rows to files of a folder, visible all at once or not at all";
+    const ABOUT: &'static str = "writes rows to files of a folder or an object store, visible all at once or not at all";
     const DOCS: &'static str = r#"Writes CSV, NDJSON, Parquet, ORC or Arrow IPC files. `path` is a folder: the data set. Files are named
 `part-INSTANCE-NUMBER.EXTENSION`, the same for the same run of rows on one thread.
 
@@ -103,6 +103,12 @@ impl<C: Connectors> Kind for Files<C> {
 is killed leaves the data set as it was; a commit that is interrupted is finished by its repeat or by the next run. The manifest
 `_selvedge.json` lists the files with their rows and bytes. While a commit renames, a reader that lists the folder may see old and new
 files side by side, but never half a file.
+
+**Object stores.** With a connection `ObjectStore(url: "s3://bucket/prefix")` (also `gs://`, `az://`) each file is a multipart upload, sent when the file
+is whole and seen by nobody before the commit completes it; the manifest is written over the version that was read, or not at all. So a
+failure leaves the data set as it was there, too, and any number of runs may commit at once. A file waits in the scratch folder until it is
+whole: `roll: (bytes: …)` bounds that. Names are never used twice (`part-RUN-TIME-INSTANCE-NUMBER`). A run that is killed leaves uploads without an
+object, which cost storage: have the bucket abort incomplete uploads after some days (a lifecycle rule).
 
 **Replace** removes the files that the manifest names, and no others. A folder that holds other visible files is refused (names that
 start with `.` or `_` do not count). **Append** adds files; their names carry the run's.

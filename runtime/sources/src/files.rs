@@ -20,7 +20,8 @@ pub struct Files<C>(PhantomData<C>);
 #[derive(Debug, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A connection of the kind `Folder(path: "…")`, where relative paths start. Without one they start at the graph's folder.
+    /// A connection of the kind `Folder(path: "…")` or `ObjectStore(url: "s3://…")`, where relative paths start. Without one they start
+    /// at the graph's folder.
     #[serde(default)]
     connection: Option<Spanned<String>>,
     /// A file, a folder (all files below it), a glob (`raw/*.csv`, `raw/**/*.json.gz`, `{a,b}.csv`), or a list of them.
