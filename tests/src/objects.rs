@@ -323,3 +323,20 @@ fn a_secret_is_in_no_file_and_in_no_word() {
         assert!(!bytes.windows(secret.len()).any(|w| w == secret), "{}", file.display());
     }
 }
+
+#[test]
+fn small_objects_are_asked_for_once() {
+    let lake = Lake::new();
+    const OBJECTS: usize = 150;
+    for n in 0..OBJECTS {
+        lake.put(&format!("raw/{n:03}.csv"), orders(n * 3, n * 3 + 3).as_bytes());
+    }
+    lake.place.write("graph.ron", COPY.replace("MODE", "Append"));
+    let proxy = Proxy::start(objects().port, |_, _| Act::Pass);
+    lake.by(proxy.port);
+    lake.place.selvedge(&["run", "graph.ron"]).code(0);
+    assert_eq!(lake.lines("clean").len(), OBJECTS * 3);
+    // Besides: a listing, and what the sink does.
+    let more = proxy.requests() - OBJECTS;
+    assert!((4..30).contains(&more), "{more} requests more than one for each object");
+}

@@ -1,17 +1,21 @@
 //! A bucket, or what is below a prefix of it.
 
 use crate::error::error;
-use crate::read::Remote;
+use crate::read::{Remote, fetch};
 use crate::write::{Multipart, Uploaded};
 use bytes::Bytes;
-use futures::TryStreamExt;
+use futures::{StreamExt, TryStreamExt};
 use object_store::multipart::{MultipartStore, PartId};
 use object_store::path::Path;
 use object_store::{ObjectMeta, ObjectStore, ObjectStoreExt, PutMode, PutOptions, UpdateVersion};
 use selvedge_connect::store::{Object, Over, ReadAt, Store, Upload};
 use selvedge_connect::wait;
 use selvedge_node::{Error, Result};
+use std::ops::Range;
 use std::sync::Arc;
+
+/// Small requests on their way at a time.
+const TOGETHER: usize = 64;
 
 /// A client that can do multipart uploads by their ids, so that another process may complete them.
 pub trait Both: ObjectStore + MultipartStore {}
@@ -109,6 +113,11 @@ impl Store for Bucket {
             Err(object_store::Error::NotFound { .. }) => Ok(None),
             Err(e) => Err(self.failed("asking for", name)(e)),
         }
+    }
+
+    fn ranges(&self, of: &[(Object, Range<u64>)]) -> Result<Vec<Bytes>> {
+        let each = of.iter().map(|(object, range)| fetch(self.clone(), object.clone(), range.clone()));
+        wait(futures::stream::iter(each).buffered(TOGETHER).try_collect())?
     }
 
     fn open(&self, object: &Object) -> Arc<dyn ReadAt> {

@@ -39,7 +39,7 @@ impl Remote {
 }
 
 /// One ranged request. Another version than the listed one is refused by the store.
-async fn fetch(bucket: Bucket, object: Object, range: Range<u64>) -> Result<Bytes> {
+pub async fn fetch(bucket: Bucket, object: Object, range: Range<u64>) -> Result<Bytes> {
     if range.is_empty() {
         return Ok(Bytes::new());
     }
@@ -119,7 +119,8 @@ impl ReadAt for Remote {
         Box::new(Chunks { chunks: chunks_here, now: Bytes::new(), failed: started.err().map(through) })
     }
 
-    fn want(&self, mut ranges: Vec<Range<u64>>) -> io::Result<()> {
+    fn want(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        let mut ranges = ranges.to_vec();
         ranges.sort_unstable_by_key(|r| r.start);
         let mut joined: Vec<Range<u64>> = vec![];
         for range in ranges {

@@ -140,7 +140,7 @@ fn ranges_and_streams_are_the_objects_bytes() {
     assert!(read_all(open.clone().stream(0..u64::MAX)).unwrap() == bytes);
     assert!(open.range(0..(11 << 20) + 1).is_err());
     // What is wanted soon is kept, and read from there.
-    open.want(vec![9 << 20..10 << 20, 0..100, 200..300]).unwrap();
+    open.want(&[9 << 20..10 << 20, 0..100, 200..300]).unwrap();
     assert_eq!(open.held(), (1 << 20) + 300);
     store.remove(&["big".into()]).unwrap();
     assert!(open.range(9 << 20..10 << 20).unwrap() == bytes[9 << 20..10 << 20]);

@@ -35,6 +35,8 @@ pub trait Store: Send + Sync {
     /// The objects in a folder and in all that are below it, in the order of their names; `""`: all.
     fn list(&self, folder: &str) -> Result<Vec<Object>>;
     fn find(&self, name: &str) -> Result<Option<Object>>;
+    /// A range of each of these objects, many at a time.
+    fn ranges(&self, of: &[(Object, Range<u64>)]) -> Result<Vec<Bytes>>;
     /// For reading: what is read is this version, or an error.
     fn open(&self, object: &Object) -> Arc<dyn ReadAt>;
     /// A small object, whole, and its version.
@@ -72,7 +74,7 @@ pub trait ReadAt: Send + Sync {
     /// These bytes in their order, read ahead where that helps. Ends early where the bytes do.
     fn stream(self: Arc<Self>, range: Range<u64>) -> Box<dyn Read + Send>;
     /// These ranges are read soon, and may be fetched together and kept.
-    fn want(&self, ranges: Vec<Range<u64>>) -> io::Result<()> {
+    fn want(&self, ranges: &[Range<u64>]) -> io::Result<()> {
         let _ = ranges;
         Ok(())
     }

@@ -75,7 +75,8 @@ impl OrcFile {
         self.check_times(&mut bytes, columns, stripes.clone())?;
         let offset = |at: usize| self.metadata.stripe_metadatas().get(at).map_or(usize::MAX, |s| s.offset() as usize);
         let range = offset(stripes.start)..offset(stripes.end);
-        bytes.file.want(vec![range.start as u64..range.end as u64]).map_err(|e| failed("reading", name, &e))?;
+        let wanted = range.start as u64..range.end as u64;
+        bytes.file.want(std::slice::from_ref(&wanted)).map_err(|e| failed("reading", name, &e))?;
         let reader = guarded(name, || {
             let builder = ArrowReaderBuilder::try_new(bytes)?
                 .with_projection(mask)

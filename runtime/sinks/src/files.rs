@@ -95,7 +95,8 @@ struct Folder {
 impl<C: Connectors> Kind for Files<C> {
     const NAME: &'static str = "Files";
     const ROLE: Role = Role::Sink;
-    const ABOUT: &'static str = "writes rows to files of a folder or an object store, visible all at once or not at all";
+    const ABOUT: &'static str =
+        "writes rows to files of a folder or an object store, visible all at once or not at all";
     const DOCS: &'static str = r#"Writes CSV, NDJSON, Parquet, ORC or Arrow IPC files. `path` is a folder: the data set. Files are named
 `part-INSTANCE-NUMBER.EXTENSION`, the same for the same run of rows on one thread.
 

@@ -1,6 +1,7 @@
 //! Where files are: in a folder of this machine, or in an object store.
 
 use crate::paths::{Paths, find_one, glob, is_hidden, missing, split_glob};
+use crate::shelf::{Edge, Shelf};
 use selvedge_connect::store::{Object, ReadAt, Store};
 use selvedge_connect::{Connectors, Embedded};
 use selvedge_node::{Error, Problem, Problems, Result, Site, Span, Spanned};
@@ -32,10 +33,11 @@ pub enum At {
     Object(Arc<Stored>),
 }
 
-/// An object, and what can read it.
+/// An object among those that were found with it.
 pub struct Stored {
-    store: Arc<dyn Store>,
     pub object: Object,
+    shelf: Arc<Shelf>,
+    at: usize,
 }
 
 impl Found {
@@ -51,7 +53,15 @@ impl Found {
                 Ok(file) => Ok(Arc::new(file)),
                 Err(e) => Err(Error::io("opening", &self.name, &e)),
             },
-            At::Object(stored) => Ok(stored.store.open(&stored.object)),
+            At::Object(stored) => stored.shelf.open(stored.at, Edge::Start),
+        }
+    }
+
+    /// As [`open`](Found::open), for formats that are read from their end.
+    pub fn open_end(&self) -> Result<Arc<dyn ReadAt>> {
+        match &self.at {
+            At::Object(stored) => stored.shelf.open(stored.at, Edge::End),
+            At::Path(_) => self.open(),
         }
     }
 
@@ -161,7 +171,7 @@ fn stored(store: &Arc<dyn Store>, path: &str, at: Span) -> std::result::Result<V
         && !folder.ends_with('/')
         && let Some(object) = store.find(folder).map_err(failed)?
     {
-        return Ok(vec![of(store, object)]);
+        return Ok(shelved(store, vec![object]));
     }
     let folder = folder.trim_matches('/');
     let below = |object: &Object| match folder {
@@ -174,10 +184,14 @@ fn stored(store: &Arc<dyn Store>, path: &str, at: Span) -> std::result::Result<V
         })
     };
     let objects = store.list(folder).map_err(failed)?;
-    Ok(objects.into_iter().filter(wanted).map(|object| of(store, object)).collect())
+    Ok(shelved(store, objects.into_iter().filter(wanted).collect()))
 }
 
-fn of(store: &Arc<dyn Store>, object: Object) -> Found {
-    let (name, bytes) = (object.name.clone(), object.bytes);
-    Found { at: At::Object(Arc::new(Stored { store: store.clone(), object })), name, bytes }
+fn shelved(store: &Arc<dyn Store>, objects: Vec<Object>) -> Vec<Found> {
+    let shelf = Arc::new(Shelf::new(store.clone(), objects.clone()));
+    let found = objects.into_iter().enumerate().map(|(at, object)| {
+        let (name, bytes) = (object.name.clone(), object.bytes);
+        Found { at: At::Object(Arc::new(Stored { object, shelf: shelf.clone(), at })), name, bytes }
+    });
+    found.collect()
 }

@@ -1,7 +1,7 @@
 //! The `Files` source: CSV, NDJSON, Parquet, ORC and Arrow IPC, plain or packed, many files or large ones in parallel.
 //!
 //! ```text
-//!  files.rs   the node: config, docs, which files        lake.rs paths.rs  folders, buckets, globs
+//!  files.rs   the node: config, docs, which files        lake.rs paths.rs  folders, buckets, globs; shelf.rs small objects
 //!  request.rs what it asks a format, and gets back       compression.rs  files as plain bytes
 //!  csv/  ndjson/  parquet.rs  orc.rs  ipc.rs  formats      typed.rs        text to declared types
 //!  crawl.rs   which objects and columns there are
@@ -27,6 +27,7 @@ mod paths;
 mod plain;
 mod request;
 mod seeking;
+mod shelf;
 mod stream;
 mod typed;
 mod version;

@@ -16,7 +16,7 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
     let mut problems = Problems::default();
     let mut files = vec![];
     for file in request.files.iter().filter(|file| file.bytes > 0) {
-        let opened = file.open().and_then(|input| OrcFile::open(input, &file.name));
+        let opened = file.open_end().and_then(|input| OrcFile::open(input, &file.name));
         if let Some(orc) = problems.take(opened.map_err(|e| request.problem(e))) {
             let schema = Arc::new(in_declared_units(orc.schema(), request));
             files.push(OneFile { file: file.clone(), orc, schema });
@@ -124,7 +124,7 @@ impl Split for OrcSplit {
         let row_bytes = (self.bytes / self.rows.max(1)).max(1) as usize;
         let batch_rows = (task.batch_bytes / row_bytes).clamp(1, task.batch_rows.max(1));
         let columns: Vec<usize> = self.names.iter().filter_map(|name| schema.index_of(name).ok()).collect();
-        let input = file.open()?;
+        let input = file.open_end()?;
         let batches = orc.read(input.clone(), schema, &columns, self.stripes.clone(), batch_rows)?;
         let mut memory = task.memory.reserve();
         memory.resize(input.held());

@@ -49,7 +49,7 @@ pub fn plan(request: &Request) -> std::result::Result<Plan, Problems> {
 
 /// A file's metadata, with the plain types that its columns are to be read as.
 fn footer(file: &Found) -> Result<ArrowReaderMetadata> {
-    let input = file.open().and_then(|bytes| chunks(file, bytes))?;
+    let input = file.open_end().and_then(|bytes| chunks(file, bytes))?;
     guarded(file, || {
         let own = ArrowReaderMetadata::load(&input, ArrowReaderOptions::new())?;
         let plain: SchemaRef = Arc::new(plain_schema(own.schema()));
@@ -166,13 +166,13 @@ impl Split for ParquetSplit {
     }
 
     fn open(self: Box<Self>, task: &Task) -> Result<Box<dyn Reader>> {
-        let input = self.file.open()?;
+        let input = self.file.open_end()?;
         let bytes: i64 = self.groups.iter().map(|&g| self.footer.metadata().row_group(g).total_byte_size()).sum();
         let row_bytes = (bytes / self.rows.max(1)).max(1) as usize;
         let batch_rows = (task.batch_bytes / row_bytes).clamp(1, task.batch_rows.max(1));
         let roots = self.names.iter().filter_map(|name| self.footer.schema().index_of(name).ok());
         let mask = ProjectionMask::roots(self.footer.parquet_schema(), roots);
-        input.want(self.wanted(&mask)).map_err(|e| failed("reading", &self.file.name, &e))?;
+        input.want(&self.wanted(&mask)).map_err(|e| failed("reading", &self.file.name, &e))?;
         let mut memory = task.memory.reserve();
         memory.resize(input.held());
         let input = chunks(&self.file, input)?;

@@ -1,0 +1,139 @@
+//! Many small objects, one request each: the edges of those that come next are fetched together.
+//!
+//! A plan asks each file for its first bytes (how it is packed, a header) or its last ones (a footer), in their order, and so does a run.
+//! Whoever asks for one that is not at hand gets those of the next ones fetched with it; a small object is then at hand as a whole.
+
+use bytes::Bytes;
+use selvedge_connect::store::{Object, ReadAt, Store};
+use selvedge_node::Result;
+use std::io::{self, Cursor, Read};
+use std::ops::Range;
+use std::sync::{Arc, Mutex, PoisonError};
+
+/// Bytes of an edge.
+const EDGE: u64 = 64 << 10;
+/// Edges that are at hand at a time, and their bytes.
+const MOST: usize = 512;
+const BYTES: u64 = 16 << 20;
+
+#[derive(Clone, Copy)]
+pub enum Edge {
+    Start,
+    End,
+}
+
+/// The objects that one path names, in their order.
+pub struct Shelf {
+    store: Arc<dyn Store>,
+    objects: Vec<Object>,
+    starts: Mutex<Window>,
+    ends: Mutex<Window>,
+}
+
+/// The edges of some neighbours.
+#[derive(Default)]
+struct Window {
+    first: usize,
+    edges: Vec<Bytes>,
+}
+
+impl Shelf {
+    pub fn new(store: Arc<dyn Store>, objects: Vec<Object>) -> Shelf {
+        Shelf { store, objects, starts: Mutex::default(), ends: Mutex::default() }
+    }
+
+    pub fn open(&self, at: usize, edge: Edge) -> Result<Arc<dyn ReadAt>> {
+        let object = &self.objects[at];
+        let near = match edge {
+            Edge::Start => {
+                Near { start: 0, bytes: self.edge(&self.starts, at, edge)?, object: self.store.open(object) }
+            }
+            Edge::End => Near {
+                start: object.bytes.saturating_sub(EDGE),
+                bytes: self.edge(&self.ends, at, edge)?,
+                object: self.store.open(object),
+            },
+        };
+        Ok(Arc::new(near))
+    }
+
+    fn edge(&self, window: &Mutex<Window>, at: usize, edge: Edge) -> Result<Bytes> {
+        // Held while they are fetched: others want the same ones.
+        let mut window = window.lock().unwrap_or_else(PoisonError::into_inner);
+        if let Some(bytes) = at.checked_sub(window.first).and_then(|at| window.edges.get(at)) {
+            return Ok(bytes.clone());
+        }
+        let mut bytes = 0;
+        let ranges = self.objects[at..].iter().take(MOST).map(|object| {
+            let range = match edge {
+                Edge::Start => 0..object.bytes.min(EDGE),
+                Edge::End => object.bytes.saturating_sub(EDGE)..object.bytes,
+            };
+            (object.clone(), range)
+        });
+        let wanted: Vec<_> = ranges
+            .take_while(|(_, range)| {
+                let first = bytes == 0;
+                bytes += range.end - range.start;
+                first || bytes <= BYTES
+            })
+            .collect();
+        *window = Window { first: at, edges: self.store.ranges(&wanted)? };
+        Ok(window.edges.first().cloned().unwrap_or_default())
+    }
+}
+
+/// An object with a part of it at hand.
+struct Near {
+    start: u64,
+    bytes: Bytes,
+    object: Arc<dyn ReadAt>,
+}
+
+impl Near {
+    /// Of a range, what is at hand from its start on; empty: nothing.
+    fn at_hand(&self, range: &Range<u64>) -> Bytes {
+        let end = range.end.min(self.start + self.bytes.len() as u64);
+        if range.start < self.start || range.start >= end {
+            return Bytes::new();
+        }
+        self.bytes.slice((range.start - self.start) as usize..(end - self.start) as usize)
+    }
+}
+
+impl ReadAt for Near {
+    fn length(&self) -> io::Result<u64> {
+        self.object.length()
+    }
+    fn read_at(&self, buffer: &mut [u8], at: u64) -> io::Result<usize> {
+        let near = self.at_hand(&(at..at.saturating_add(buffer.len() as u64)));
+        if near.is_empty() {
+            return self.object.read_at(buffer, at);
+        }
+        buffer[..near.len()].copy_from_slice(&near);
+        Ok(near.len())
+    }
+    fn range(&self, range: Range<u64>) -> io::Result<Bytes> {
+        let near = self.at_hand(&range);
+        match near.len() as u64 == range.end.saturating_sub(range.start) {
+            true => Ok(near),
+            false => self.object.range(range),
+        }
+    }
+    fn stream(self: Arc<Self>, range: Range<u64>) -> Box<dyn Read + Send> {
+        let near = self.at_hand(&range);
+        let rest = range.start + near.len() as u64..range.end;
+        if rest.is_empty() {
+            return Box::new(Cursor::new(near));
+        }
+        Box::new(Cursor::new(near).chain(self.object.clone().stream(rest)))
+    }
+    fn want(&self, ranges: &[Range<u64>]) -> io::Result<()> {
+        let near = |range: &&Range<u64>| self.at_hand(range).len() as u64 == range.end.saturating_sub(range.start);
+        let far: Vec<Range<u64>> = ranges.iter().filter(|range| !near(range)).cloned().collect();
+        if far.is_empty() { Ok(()) } else { self.object.want(&far) }
+    }
+    fn held(&self) -> u64 {
+        self.object.held()
+    }
+}
