@@ -5,6 +5,7 @@ mod bad_input;
 mod bookmarks;
 mod catalogue;
 mod crawl;
+mod doctor;
 mod exit_codes;
 mod faults;
 mod graph_tests;

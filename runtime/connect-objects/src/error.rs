@@ -3,19 +3,25 @@
 use object_store::Error as Told;
 use selvedge_node::Error;
 
+const KEYS: &str = "check access_key and secret_key (or the environment's credentials), the clock of this machine, and what they may do there";
+
 /// An error of a request, with the object that it was about.
 pub fn error(doing: &str, place: &str, e: &Told) -> Error {
-    let text = format!("{doing} {place}: {}", reason(e));
-    match e {
-        Told::NotFound { .. } => Error::world(text).help("check the bucket and the path"),
-        Told::Unauthenticated { .. } => Error::world(text)
-            .help("check access_key and secret_key, or the environment's credentials, and the clock of this machine"),
-        Told::PermissionDenied { .. } => Error::world(text).help("check what these credentials may do with the bucket"),
-        Told::Precondition { .. } => Error::world(text).help("somebody else has written it meanwhile; run again"),
-        Told::NotSupported { .. } | Told::NotImplemented { .. } => {
-            Error::world(text).help("the store cannot do this; use another one for what is written")
+    let reason = reason(e);
+    let code = reason.split(':').next().unwrap_or_default();
+    let told = Error::world(format!("{doing} {place}: {reason}"));
+    match (code, e) {
+        (
+            "SignatureDoesNotMatch" | "InvalidAccessKeyId" | "AccessDenied" | "ExpiredToken" | "RequestTimeTooSkewed",
+            _,
+        )
+        | (_, Told::Unauthenticated { .. } | Told::PermissionDenied { .. }) => told.help(KEYS),
+        ("NoSuchBucket", _) | (_, Told::NotFound { .. }) => told.help("check the bucket and the path"),
+        (_, Told::Precondition { .. }) => told.help("somebody else has written it meanwhile; run again"),
+        (_, Told::NotSupported { .. } | Told::NotImplemented { .. }) => {
+            told.help("the store cannot do this; use another one for what is written")
         }
-        _ => Error::world(text).help("check the endpoint and the network").retryable(),
+        _ => told.help("check the endpoint and the network").retryable(),
     }
 }
 
@@ -27,6 +33,9 @@ pub fn reason(e: &Told) -> String {
     }
     let (outer, inner) = (e.to_string(), inner.to_string());
     let text = if outer.contains("Server returned") || inner.is_empty() { outer } else { inner };
+    if matches!(e, Told::PermissionDenied { .. }) && !text.contains("<Code>") {
+        return "it is forbidden".into();
+    }
     // An S3 server answers in XML.
     let tag = |name: &str| {
         let (_, rest) = text.split_once(&format!("<{name}>"))?;

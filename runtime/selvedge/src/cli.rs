@@ -22,6 +22,8 @@ pub enum Command {
     Run(Run),
     /// Check graphs without running them: every problem at once
     Check(Check),
+    /// Try what graphs connect to, and check them: who answers, who lets us read and write, whether schemas fit
+    Doctor(Check),
     /// Print what a graph will do: schemas on every edge, threads, exchanges
     Plan(Plan),
     /// List the kinds of nodes, or print the reference of one

@@ -1,9 +1,10 @@
-//! Every connector there is.
+//! Every connector there is, and the connections of a profile.
 
 use selvedge_connect::Connectors;
 use selvedge_connect::database::Driver;
 use selvedge_connect::store::Store;
-use selvedge_node::{Connection, Problem};
+use selvedge_node::{Connection, Connections, Problem};
+use selvedge_spec::ConnectionSpec;
 use std::sync::Arc;
 
 /// What the binary can connect to besides what is embedded.
@@ -17,5 +18,24 @@ impl Connectors for All {
     }
     fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
         selvedge_connect_objects::connect(connection)
+    }
+}
+
+/// The connections of the chosen profile.
+pub struct Known(pub Vec<ConnectionSpec>);
+
+impl Connections for Known {
+    fn find(&self, name: &str) -> Option<Connection> {
+        let found = self.0.iter().find(|c| c.name.value == name)?;
+        Some(Connection {
+            name: name.into(),
+            kind: found.kind.value.clone(),
+            span: found.name.span,
+            body: found.body.clone(),
+            base: found.base.clone(),
+        })
+    }
+    fn names(&self) -> Vec<String> {
+        self.0.iter().map(|c| c.name.value.clone()).collect()
     }
 }

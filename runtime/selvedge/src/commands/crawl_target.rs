@@ -2,11 +2,12 @@
 
 use crate::cli::Crawl;
 use crate::connectors::All;
+use crate::connectors::Known;
 use crate::screen;
-use selvedge_node::{Connection, Connections, Problem, Problems, Site, Span};
+use selvedge_node::{Connections, Problem, Problems, Site, Span};
 use selvedge_ron::{Field, FileId, Value, ValueKind, parse};
 use selvedge_schemas::{Extent, Found};
-use selvedge_spec::{ConnectionSpec, Files, Loaded, NodeSpec, Os};
+use selvedge_spec::{Files, Loaded, NodeSpec, Os};
 use std::collections::BTreeMap;
 use std::path::{Path, PathBuf};
 
@@ -25,24 +26,6 @@ pub struct Target {
 pub struct Object {
     pub value: Value,
     base: PathBuf,
-}
-
-struct Known(Vec<ConnectionSpec>);
-
-impl Connections for Known {
-    fn find(&self, name: &str) -> Option<Connection> {
-        let found = self.0.iter().find(|c| c.name.value == name)?;
-        Some(Connection {
-            name: name.into(),
-            kind: found.kind.value.clone(),
-            span: found.name.span,
-            body: found.body.clone(),
-            base: found.base.clone(),
-        })
-    }
-    fn names(&self) -> Vec<String> {
-        self.0.iter().map(|c| c.name.value.clone()).collect()
-    }
 }
 
 /// Connections are read along with a graph: where there is none, an empty one stands beside them.

@@ -6,6 +6,7 @@ mod compare;
 mod completions;
 mod crawl;
 mod crawl_target;
+mod doctor;
 mod r#gen;
 mod nodes;
 mod plan;
@@ -24,6 +25,7 @@ pub fn dispatch(command: Command) -> u8 {
     match command {
         Command::Run(args) => run::run(&args),
         Command::Check(args) => check::check(&args),
+        Command::Doctor(args) => doctor::doctor(&args),
         Command::Plan(args) => plan::plan(&args),
         Command::Nodes(args) => nodes::nodes(&args),
         Command::Crawl(args) => crawl::crawl(&args),
