@@ -22,6 +22,7 @@ mod plugins_python;
 mod random;
 mod reload;
 mod resume;
+mod services;
 mod stop;
 mod streams;
 mod tidy;

@@ -131,7 +131,7 @@ fn balanced(report: &Value) {
     }
 }
 
-fn check(place: &Place, graph: &Graph, report: &Value) {
+pub fn check(place: &Place, graph: &Graph, report: &Value) {
     golden(&expected(graph).join("ledger.txt"), &ledger(report));
     check_output(place, graph, report);
 }

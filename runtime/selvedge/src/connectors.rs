@@ -12,9 +12,7 @@ pub struct All;
 
 impl Connectors for All {
     fn database(connection: &Connection) -> Option<Result<Arc<dyn Driver>, Problem>> {
-        match connection.kind.as_str() {
-            _ => None,
-        }
+        selvedge_connect_mysql::connect(connection)
     }
     fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
         selvedge_connect_objects::connect(connection)

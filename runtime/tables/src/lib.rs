@@ -27,14 +27,20 @@ pub fn kinds<C: Connectors>() -> Vec<Box<dyn ErasedKind>> {
 }
 
 /// Asks the database of a connection, for a person who wants to know whether it answers. `None`: it is no database.
-pub fn probe<C: Connectors>(connection: &Connection) -> Option<selvedge_node::Result<String>> {
+pub fn probe<C: Connectors>(connection: &Connection, reads: bool) -> Option<selvedge_node::Result<String>> {
     let driver = database::<C>(connection)?;
     let told = |p: Problem| {
         let e = selvedge_node::Error::graph(p.message);
         if let Some(help) = p.help { e.help(help) } else { e }
     };
     Some(driver.map_err(told).and_then(|driver| {
-        driver.reach()?;
+        match driver.reach() {
+            // A load makes the file.
+            Err(_) if connection.kind == "Sqlite" && !reads => {
+                return Ok(format!("the first load makes {}", driver.place()));
+            }
+            reached => reached?,
+        }
         Ok(format!("{} tables in {}", driver.tables()?.len(), driver.place()))
     }))
 }

@@ -15,7 +15,7 @@ pub struct Table<C>(PhantomData<C>);
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A database connection: `Sqlite(path: "retail.db")`.
+    /// A database connection: `Sqlite(path: "retail.db")` or `MySql(host: "…", database: "shop", …)`.
     connection: Spanned<String>,
     /// A table or view. Either this or `query`.
     table: Option<Spanned<String>>,
@@ -38,8 +38,31 @@ impl<C: Connectors> Kind for Table<C> {
     const NAME: &'static str = "Table";
     const ROLE: Role = Role::Source;
     const ABOUT: &'static str = "reads a table or query of a database";
-    const DOCS: &'static str = r#"Reads from SQLite (`Sqlite(path: "retail.db")`), opened for reading only.
+    const DOCS: &'static str = r#"Reads from SQLite (`Sqlite(path: "retail.db")`), opened for reading only, and from MySQL and MariaDB.
 
+### MySQL and MariaDB
+`MySql(host: "db.example.com", port: 3306, database: "shop", user: "etl", password: "${secret:shop}", tls: VerifyFull(ca: "rds.pem"))`. `tls` is
+`Prefer` unless told: encrypted where the server can, with whoever answers; `Require` the same, or not at all; `VerifyFull(ca: …)` asks for a
+certificate; `Disable`. The user needs SELECT only. Each part is read in one transaction of its own that sees one state and locks nothing.
+
+| MySQL | here |
+|---|---|
+| TINYINT, SMALLINT, MEDIUMINT and INT, BIGINT | Int8, Int16, Int32, Int64; UNSIGNED: UInt8 to UInt64 |
+| TINYINT(1), BOOL | Int8: it may hold more than 0 and 1; `schema: {"active": Boolean}` makes it one |
+| FLOAT, DOUBLE | Float32, Float64 |
+| DECIMAL(p,s) | Decimal; Utf8 of the exact digits where p is more than 38 |
+| BIT(1), BIT(n) | Boolean, UInt64 |
+| DATE, YEAR | Date, Int16 |
+| DATETIME, TIMESTAMP | a timestamp without a zone, an instant in UTC; both in microseconds |
+| TIME | Utf8: it may be negative or longer than a day |
+| CHAR, VARCHAR, TEXT, ENUM, SET, JSON | Utf8, whatever the character set |
+| BINARY, VARBINARY, BLOB, GEOMETRY | Binary |
+
+A zero date (`0000-00-00`) is no date: its row goes to `errors`, unless the column is read as Utf8. `schema` overrides types by casts like
+those of `SchemaEdit`. A run that was killed is gone on from only where the user may see the place in the binary log (REPLICATION CLIENT, BINLOG
+MONITOR in MariaDB) and nothing has been written since; else it begins anew.
+
+### SQLite
 **Types** are those that the database declares: INTEGER and BIGINT are Int64, SMALLINT Int16, REAL and DOUBLE Float64, DECIMAL(p,s)
 Decimal, TEXT and VARCHAR Utf8, DATE Date, TIMESTAMP and DATETIME timestamps without a zone in microseconds, TIMESTAMPTZ in UTC, BOOLEAN
 Boolean, BLOB Binary. A column or expression without a declaration has the type of its first 1,000 rows. `schema` overrides, and is
@@ -52,6 +75,7 @@ any number in text, numbers as text in numbers, 0/1/true/false in booleans, ISO 
 (seconds since 1970). A decimal is rounded to its scale, half away from zero. A column of a schema file that is a
 `Choice([Int64, Utf8])` keeps each cell as it is, in a struct with a field for each type (`int64`, `utf8`).
 
+### Of a part
 **Incremental.** With `bookmark` and a run with `--state`, only rows with a *strictly greater* bookmark than the highest one seen by the
 last committed run are read, in the order of the bookmark. A row that arrives later with an equal or smaller bookmark is not seen, so use
 a column that only grows, such as a change number or a fine timestamp. Rows whose bookmark is null are read by the first run only.

@@ -11,9 +11,9 @@ mod process;
 mod proxy;
 
 pub use install::{debian, python};
-pub use mariadb::{MariaDb, mariadb};
+pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
-pub use postgres::{Postgres, postgres};
+pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
 pub use process::{Process, folder, free_port, until};
 pub use proxy::{Act, Proxy};
 

@@ -84,7 +84,7 @@ fn try_it(connection: &Connection, its: Use) -> Result<String> {
     if let Some(store) = All::store(connection) {
         return try_store(&*store.map_err(|p| Error::graph(p.message))?, its);
     }
-    if let Some(found) = selvedge_tables::probe::<All>(connection) {
+    if let Some(found) = selvedge_tables::probe::<All>(connection, its.reads) {
         return found;
     }
     if connection.kind == "Folder" {

@@ -1,0 +1,105 @@
+//! The graphs that end by themselves, unchanged, with their databases in MariaDB and their files in an S3 server: what comes out is what comes
+//! out of folders and SQLite.
+
+use crate::graphs::{GRAPHS, check, place};
+use crate::harness::{Place, json};
+use bytes::Bytes;
+use rusqlite::types::ValueRef;
+use selvedge_connect::store::Store;
+use selvedge_node::{Connection, Span};
+use selvedge_servers::{MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, mariadb, objects};
+use std::sync::Arc;
+
+/// A SQLite database as a database of MariaDB.
+fn seed(place: &Place, file: &str, database: &str) {
+    let server = mariadb();
+    server.sql(&format!("CREATE DATABASE {database}"));
+    let db = rusqlite::Connection::open(place.path(file)).unwrap();
+    let mut tables = db.prepare("select name, sql from sqlite_master where type = 'table'").unwrap();
+    let tables: Vec<(String, String)> =
+        tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
+    for (table, sql) in tables {
+        server.sql(&format!("USE {database}; {}", sql.replace("INTEGER", "BIGINT")));
+        let mut query = db.prepare(&format!("select * from {table}")).unwrap();
+        let columns = query.column_count();
+        let mut rows = vec![];
+        let mut found = query.query([]).unwrap();
+        while let Some(row) = found.next().unwrap() {
+            let cell = |at: usize| match row.get_ref(at).unwrap() {
+                ValueRef::Null => "NULL".to_string(),
+                ValueRef::Integer(n) => n.to_string(),
+                ValueRef::Text(t) => {
+                    let text = std::str::from_utf8(t).unwrap().replace('\\', "\\\\").replace('\'', "''");
+                    format!("'{text}'")
+                }
+                other => panic!("{other:?}"),
+            };
+            rows.push(format!("({})", (0..columns).map(cell).collect::<Vec<_>>().join(",")));
+        }
+        for some in rows.chunks(200) {
+            server.sql(&format!("USE {database}; INSERT INTO {table} VALUES {}", some.join(",")));
+        }
+    }
+}
+
+fn bucket(url: &str) -> (String, Arc<dyn Store>) {
+    let text = format!(
+        r#"(url: "{url}", endpoint: "{}", region: "us-east-1", access_key: "{OBJECTS_KEY}", secret_key: "{OBJECTS_SECRET}")"#,
+        objects().endpoint()
+    );
+    let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).unwrap();
+    let base = std::path::PathBuf::new();
+    let connection = Connection { name: "b".into(), kind: "ObjectStore".into(), span: Span::default(), body, base };
+    let store = selvedge_connect_objects::connect(&connection).unwrap().unwrap_or_else(|p| panic!("{}", p.message));
+    (format!("ObjectStore{text}"), store)
+}
+
+#[test]
+fn the_graphs_are_the_same_with_servers() {
+    let place = place();
+    seed(&place, "graphs/inventory/data/retail.db", "retail");
+    seed(&place, "graphs/customer/data/shop.db", "shop_copy");
+    let (landing, files) = bucket(&objects().url());
+    for graph in ["market_iri", "market_numerator"] {
+        for file in place.files(&format!("graphs/{graph}/data")) {
+            let name = file.strip_prefix(place.path("graphs")).unwrap().to_str().unwrap().to_string();
+            let mut upload = files.upload(&name).unwrap();
+            let bytes = Bytes::from(std::fs::read(&file).unwrap());
+            upload.part(bytes.clone()).unwrap();
+            files.complete(&name, &upload.finish().unwrap(), bytes.len() as u64).unwrap();
+            std::fs::remove_file(&file).unwrap();
+        }
+    }
+    let (lake, written) = bucket(&objects().url());
+    let database = |name: &str| {
+        let port = mariadb().port;
+        format!(
+            r#"MySql(host: "127.0.0.1", port: "{port}", database: "{name}", user: "app", password: "{MARIADB_PASSWORD}")"#
+        )
+    };
+    place.write(
+        "graphs/connections.ron",
+        format!(
+            r#"Connections(profiles: {{"aws": {{
+                "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake},
+                "warehouse": Sqlite(path: "out/warehouse.db"),
+            }}}})"#,
+            database("retail"),
+            database("shop_copy")
+        ),
+    );
+    for graph in GRAPHS.iter().filter(|g| !g.stream) {
+        let path = format!("graphs/{}/graph.ron", graph.name);
+        place.selvedge(&["doctor", &path, "--profile", "aws"]).code(0);
+        let report = format!("{}.json", graph.name);
+        let ran = place.selvedge(&["run", &path, "--profile", "aws", "--report", &report]).code(0);
+        for secret in [MARIADB_PASSWORD, OBJECTS_SECRET] {
+            assert!(!ran.to_string().contains(secret), "{ran}");
+        }
+        for object in written.list("").unwrap() {
+            let (bytes, _) = written.get(&object.name).unwrap().unwrap();
+            place.write(&format!("graphs/out/lake/{}", object.name), bytes);
+        }
+        check(&place, graph, &json(&place.path(&report)));
+    }
+}
