@@ -164,7 +164,7 @@ impl Driver for Database {
         describe::version(self)
     }
     fn read(&self, select: &Select, task: &Task) -> Result<Box<dyn Reader>> {
-        Ok(Box::new(read::TableReader::open(self, select, task)?))
+        Ok(Box::new(read::open(self, select, task)?))
     }
     fn check(&self, load: &Load) -> Result<Problems> {
         let problem = Problem::error(load.span, format!("nothing can be loaded into {} yet", self.place));

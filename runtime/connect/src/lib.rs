@@ -7,8 +7,10 @@
 //!
 //! A node that needs one of them is generic over `C: Connectors`, so that its crate knows none of the clients.
 
+pub mod cells;
 pub mod database;
 mod io;
+pub mod position;
 pub mod retry;
 pub mod store;
 
