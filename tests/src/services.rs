@@ -1,5 +1,5 @@
-//! The graphs that end by themselves, unchanged, with their databases in MariaDB and their files in an S3 server: what comes out is what comes
-//! out of folders and SQLite.
+//! The graphs that end by themselves, unchanged, with their databases in MariaDB, their files in an S3 server and their warehouse in
+//! PostgreSQL: what comes out is what comes out of folders and SQLite.
 
 use crate::graphs::{GRAPHS, check, place};
 use crate::harness::{Place, json};
@@ -7,7 +7,7 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Span};
-use selvedge_servers::{MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, mariadb, objects};
+use selvedge_servers::{MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, mariadb, objects, postgres};
 use std::sync::Arc;
 
 /// A SQLite database as a database of MariaDB.
@@ -82,10 +82,12 @@ fn the_graphs_are_the_same_with_servers() {
         format!(
             r#"Connections(profiles: {{"aws": {{
                 "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake},
-                "warehouse": Sqlite(path: "out/warehouse.db"),
+                "warehouse": Postgres(host: "127.0.0.1", port: "{}", database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}"),
+                "copy": Sqlite(path: "out/warehouse.db"),
             }}}})"#,
             database("retail"),
-            database("shop_copy")
+            database("shop_copy"),
+            postgres().port
         ),
     );
     for graph in GRAPHS.iter().filter(|g| !g.stream) {
@@ -93,12 +95,22 @@ fn the_graphs_are_the_same_with_servers() {
         place.selvedge(&["doctor", &path, "--profile", "aws"]).code(0);
         let report = format!("{}.json", graph.name);
         let ran = place.selvedge(&["run", &path, "--profile", "aws", "--report", &report]).code(0);
-        for secret in [MARIADB_PASSWORD, OBJECTS_SECRET] {
+        for secret in [MARIADB_PASSWORD, POSTGRES_PASSWORD, OBJECTS_SECRET] {
             assert!(!ran.to_string().contains(secret), "{ran}");
         }
         for object in written.list("").unwrap() {
             let (bytes, _) = written.get(&object.name).unwrap().unwrap();
             place.write(&format!("graphs/out/lake/{}", object.name), bytes);
+        }
+        for table in graph.tables {
+            let copy = format!(
+                r#"Graph(name: "copy", nodes: {{
+                    "from": Table(connection: "warehouse", table: "{table}"),
+                    "to": Warehouse(input: "from", connection: "copy", table: "{table}", mode: Replace),
+                }})"#
+            );
+            place.write("graphs/copy.ron", copy);
+            place.selvedge(&["run", "graphs/copy.ron", "--profile", "aws"]).code(0);
         }
         check(&place, graph, &json(&place.path(&report)));
     }

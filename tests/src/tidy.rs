@@ -100,7 +100,6 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-connect", &["selvedge-node", "selvedge-cast", "selvedge-schemas"]),
     ("selvedge-connect-mysql", CONNECT),
     ("selvedge-connect-postgres", CONNECT),
-    ("selvedge-connect-search", CONNECT),
     ("selvedge-connect-objects", CONNECT),
     ("selvedge-servers", &[]),
     ("selvedge-sources", NODE),

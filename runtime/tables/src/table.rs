@@ -15,7 +15,7 @@ pub struct Table<C>(PhantomData<C>);
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A database connection: `Sqlite(path: "retail.db")` or `MySql(host: "…", database: "shop", …)`.
+    /// A database connection: `Sqlite(path: "retail.db")`, `MySql(host: "…", database: "shop", …)` or `Postgres(host: "…", …)`.
     connection: Spanned<String>,
     /// A table or view. Either this or `query`.
     table: Option<Spanned<String>>,
@@ -38,7 +38,7 @@ impl<C: Connectors> Kind for Table<C> {
     const NAME: &'static str = "Table";
     const ROLE: Role = Role::Source;
     const ABOUT: &'static str = "reads a table or query of a database";
-    const DOCS: &'static str = r#"Reads from SQLite (`Sqlite(path: "retail.db")`), opened for reading only, and from MySQL and MariaDB.
+    const DOCS: &'static str = r#"Reads from SQLite (`Sqlite(path: "retail.db")`), opened for reading only, and from MySQL, MariaDB and PostgreSQL.
 
 ### MySQL and MariaDB
 `MySql(host: "db.example.com", port: 3306, database: "shop", user: "etl", password: "${secret:shop}", tls: VerifyFull(ca: "rds.pem"))`. `tls` is
@@ -61,6 +61,22 @@ certificate; `Disable`. The user needs SELECT only. Each part is read in one tra
 A zero date (`0000-00-00`) is no date: its row goes to `errors`, unless the column is read as Utf8. `schema` overrides types by casts like
 those of `SchemaEdit`. A run that was killed is gone on from only where the user may see the place in the binary log (REPLICATION CLIENT, BINLOG
 MONITOR in MariaDB) and nothing has been written since; else it begins anew.
+
+### PostgreSQL
+`Postgres(host: "db.example.com", port: 5432, database: "retail", user: "etl", password: "${secret:retail}", schema: "public", tls: VerifyFull(ca:
+"ca.pem"))`; `tls` as for MySQL. Tables are those of `schema`, views and foreign tables among them. Rows are read by COPY.
+
+| PostgreSQL | here |
+|---|---|
+| boolean, smallint, integer, bigint, oid | Boolean, Int16, Int32, Int64, UInt32 |
+| real, double precision | Float32, Float64 |
+| numeric(p,s) | Decimal; Utf8 of the exact digits without a precision, with more than 38 digits or a negative scale |
+| date, timestamp, timestamptz | Date, a timestamp without a zone, an instant in UTC; both in microseconds |
+| bytea | Binary |
+| text, varchar, char, uuid, json, jsonb, enums, time, interval, inet, arrays and all others | Utf8, as PostgreSQL prints it |
+
+`infinity` and times before the year 1 are no times: their rows go to `errors`, unless the column is read as Utf8. A run that was killed is gone
+on from only where nothing has been written to the server since; else it begins anew.
 
 ### SQLite
 **Types** are those that the database declares: INTEGER and BIGINT are Int64, SMALLINT Int16, REAL and DOUBLE Float64, DECIMAL(p,s)

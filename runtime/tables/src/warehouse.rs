@@ -33,7 +33,7 @@ pub enum OnDrift {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A database connection: `Sqlite(path: "warehouse.db")`.
+    /// A database connection: `Sqlite(path: "warehouse.db")` or `Postgres(host: "…", database: "retail", …)`.
     connection: Spanned<String>,
     /// The table to load.
     table: Spanned<String>,
@@ -56,8 +56,23 @@ impl<C: Connectors> Kind for Warehouse<C> {
     const NAME: &'static str = "Warehouse";
     const ROLE: Role = Role::Sink;
     const ABOUT: &'static str = "loads rows into a table: append, replace or upsert, in one transaction";
-    const DOCS: &'static str = r#"Loads into SQLite (`Sqlite(path: "warehouse.db")`).
+    const DOCS: &'static str = r#"Loads into SQLite (`Sqlite(path: "warehouse.db")`) and PostgreSQL.
 
+### PostgreSQL
+`Postgres(host: "…", database: "retail", user: "etl", password: "${secret:retail}", schema: "public")`, as for `Table`. Rows are copied as they come, by COPY,
+into a table `_selvedge_stage_…` beside the target. When the whole run is done, one transaction makes the table if need be, checks the number
+of the staged rows, takes them, and notes the run in `_selvedge_commits`: a commit that is repeated, or whose answer was lost, finds its note
+and does nothing. **Replace** deletes and adds in one transaction: readers see the old rows or the new ones. **Upsert** makes a new table with a
+unique key; one that is there works without, but faster with.
+
+Booleans are `boolean`, integers `smallint`, `integer` and `bigint` (unsigned ones the next wider, UInt64 `numeric(20,0)`), floats `real` and `double
+precision`, decimals `numeric(p,s)`, text `text`, binary `bytea`, dates `date`, times `timestamp` and `timestamptz`. Nested columns and
+nanoseconds are refused by the plan. Into a table that is there, text goes to json, uuid, enums and network addresses, too.
+
+Rejected rows: `warehouse.key`, and as `warehouse.constraint` what a column cannot hold (too long, out of range, no JSON, null where it must not be).
+What only all rows together break (UNIQUE, FOREIGN KEY) or a CHECK refuses stops the load; nothing is loaded then.
+
+### SQLite
 **All or nothing, once.** Rows are staged in a file beside the database, so that others can use it meanwhile. When the whole run is done,
 one transaction makes the table if need be, takes the staged rows, checks that their number is the number written, and notes the run in
 `_selvedge_commits`. A commit that is repeated finds its note and does nothing. Several graphs may load into one file: they wait for each
