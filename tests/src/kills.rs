@@ -3,7 +3,6 @@
 
 use crate::graphs;
 use crate::harness::{Place, Running, json};
-use crate::toolchain;
 use serde_json::Value;
 use std::io::Write;
 
@@ -114,7 +113,7 @@ pub fn arrived_once(place: &Place, rows: u64, after: &str) {
 
 #[test]
 fn killed_at_every_step_a_stream_publishes_every_row_once() {
-    toolchain::debian("strace", &["strace", "-V"]);
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     let place = place();
     let (mut rows, mut deaths) = (0, 0);
     for steps in ["rename,renameat,renameat2", "fsync,fdatasync", "unlink,unlinkat", "pwrite64,ftruncate", STEPS] {
@@ -168,7 +167,7 @@ const FAMILIES: [(&str, &str, usize); 6] = [
 /// Kills runs, each at another step, until it has done so often enough; `run` runs once under a family of steps and says whether it
 /// died. Tells how often at which.
 fn campaign(name: &str, mut run: impl FnMut(usize, &str, u64) -> bool) {
-    toolchain::debian("strace", &["strace", "-V"]);
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     let (kills, mut deaths, mut by_family) = (kills(), 0, [0; FAMILIES.len()]);
     for round in 0.. {
         assert!(round < 10 * kills, "`{name}` was killed {deaths} times only");

@@ -1,7 +1,6 @@
 //! ORC against the C++ library that pyarrow and pyorc bring: what it writes we read, what we write it reads, skips in and counts.
 
 use crate::harness::Place;
-use crate::toolchain;
 use std::process::Command;
 
 pub const PACKAGES: [&str; 2] = ["pyarrow==26.0.1", "pyorc==0.12.0"];
@@ -119,7 +118,7 @@ assert read("out/nothing").num_rows == 0 and read("out/nothing").schema.names ==
 fn python(place: &Place, script: &str) {
     let mut python = Command::new("python3");
     python.args(["-c", &format!("{TABLE}{script}")]).current_dir(place.0.path());
-    python.env("PYTHONPATH", toolchain::python(&PACKAGES)).env("PYTHONDONTWRITEBYTECODE", "1");
+    python.env("PYTHONPATH", selvedge_servers::python(&PACKAGES)).env("PYTHONDONTWRITEBYTECODE", "1");
     let ran = python.output().unwrap();
     assert!(ran.status.success(), "{}", String::from_utf8_lossy(&ran.stderr));
 }

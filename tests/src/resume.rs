@@ -127,7 +127,7 @@ fn killed(place: &Place, checkpoints: u64) {
 
 #[test]
 fn a_run_that_was_killed_is_gone_on_from() {
-    crate::toolchain::debian("strace", &["strace", "-V"]);
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     let place = place();
     place.selvedge(&["check", "graph.ron"]).code(0).prints("goes on from its last checkpoint");
     killed(&place, 4);
@@ -150,7 +150,7 @@ fn a_run_that_was_killed_is_gone_on_from() {
 
 #[test]
 fn wherever_it_is_killed_every_row_arrives_once() {
-    crate::toolchain::debian("strace", &["strace", "-V"]);
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     let (mut deaths, mut resumed) = (0, 0);
     for (i, step) in ["rename", "fsync", "unlink", "pwrite64"].into_iter().cycle().take(16).enumerate() {
         let place = place();
@@ -177,7 +177,7 @@ fn wherever_it_is_killed_every_row_arrives_once() {
 
 #[test]
 fn what_has_changed_since_is_begun_anew() {
-    crate::toolchain::debian("strace", &["strace", "-V"]);
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     let place = place();
     let anew = |what: &str| {
         killed(&place, 4);

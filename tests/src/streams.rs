@@ -365,7 +365,7 @@ fn another_program_that_reads_the_folder_meanwhile_never_sees_half_a_file() {
     place.write("poll.py", POLL);
     let mut python = std::process::Command::new("python3");
     python.arg("poll.py").arg("6000").current_dir(place.path(""));
-    python.env("PYTHONPATH", crate::toolchain::python(&crate::orc::PACKAGES));
+    python.env("PYTHONPATH", selvedge_servers::python(&crate::orc::PACKAGES));
     let mut python = python.stdout(std::process::Stdio::piped()).spawn().unwrap();
     let mut said = std::io::BufReader::new(python.stdout.take().unwrap());
     let mut line = String::new();

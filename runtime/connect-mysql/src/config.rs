@@ -128,7 +128,7 @@ impl Database {
                 Conn::new(with(Some(SslOpts::default().with_root_certs(roots)))).await?
             }
         };
-        conn.query_drop("SET SESSION time_zone = '+00:00', sql_quote_show_create = 1").await?;
+        conn.query_drop("SET SESSION time_zone = '+00:00'").await?;
         conn.query_drop(format!("SET SESSION net_write_timeout = {PATIENCE}, net_read_timeout = {PATIENCE}")).await?;
         conn.query_drop("SET SESSION TRANSACTION ISOLATION LEVEL REPEATABLE READ").await?;
         conn.query_drop("START TRANSACTION WITH CONSISTENT SNAPSHOT, READ ONLY").await?;

@@ -34,15 +34,25 @@ pub fn debian(packages: &[&str], file: &str) {
 pub fn python(packages: &[&str]) -> PathBuf {
     let _one = ONE_AT_A_TIME.lock().unwrap_or_else(PoisonError::into_inner);
     let _others = across_programs();
-    let folder = cache().join(packages.join("-").replace("==", "-").replace(['[', ']'], ""));
+    let folder = cache().join(packages.join("-").replace("==", "-"));
     if !folder.is_dir() {
         let made = cache().join("new");
         let _ = std::fs::remove_dir_all(&made);
-        let mut pip = Command::new("python3");
-        pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&made).args(packages);
-        let ran = pip.output().unwrap_or_else(|e| panic!("python3: {e}"));
+        let done = |command: &mut Command| command.output().is_ok_and(|ran| ran.status.success());
+        let mut python = PathBuf::from("python3");
+        // Debian leaves out pip, or venv, or both: one of them is enough.
+        if !done(Command::new(&python).args(["-m", "pip", "--version"])) {
+            let venv = made.join("venv");
+            assert!(done(Command::new(&python).args(["-m", "venv"]).arg(&venv)), "Python has neither pip nor venv");
+            python = venv.join("bin/python3");
+        }
+        let installed = made.join("packages");
+        let mut pip = Command::new(python);
+        pip.args(["-m", "pip", "install", "--quiet", "--target"]).arg(&installed).args(packages);
+        let ran = pip.output().unwrap_or_else(|e| panic!("pip: {e}"));
         assert!(ran.status.success(), "{packages:?}: {}", String::from_utf8_lossy(&ran.stderr));
-        std::fs::rename(&made, &folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        std::fs::rename(&installed, &folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
+        let _ = std::fs::remove_dir_all(&made);
     }
     folder
 }
