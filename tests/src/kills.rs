@@ -54,7 +54,7 @@ fn numbers(lines: &[String]) -> Vec<u64> {
 }
 
 /// Killed by the tracer when one of its threads takes that step for the `n`-th time.
-fn doomed(place: &Place, steps: &str, n: u64, words: &[&str]) -> Running {
+pub fn doomed(place: &Place, steps: &str, n: u64, words: &[&str]) -> Running {
     let inject = format!("inject={steps}:signal=KILL:when={n}");
     let trace = format!("trace={steps}");
     let tracer = ["strace", "-D", "-f", "-qqq", "-o", "/dev/null", "-e", &trace, "-e", &inject];

@@ -3,6 +3,7 @@
 
 use crate::graphs::{GRAPHS, check, place};
 use crate::harness::{Place, json};
+use crate::kills::doomed;
 use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use selvedge_connect::store::Store;
@@ -114,4 +115,56 @@ fn the_graphs_are_the_same_with_servers() {
         }
         check(&place, graph, &json(&place.path(&report)));
     }
+}
+
+/// A load from MariaDB into PostgreSQL is killed at each message that one of its threads sends, and gone on from: every row has arrived once.
+#[test]
+fn a_kill_at_any_message_to_a_server_loses_and_doubles_nothing() {
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
+    const ROWS: u64 = 4000;
+    mariadb().sql(&format!(
+        "CREATE DATABASE kills; CREATE TABLE kills.t AS SELECT seq AS id, seq % 7 AS shop FROM seq_1_to_{ROWS}"
+    ));
+    let place = Place::with(
+        r#"Graph(name: "load", params: {"to": "none"}, nodes: {
+            "from": Table(connection: "db", table: "t", partition_by: "id", partitions: 4),
+            "to": Warehouse(input: "from", connection: "warehouse", table: "${to}", mode: Append),
+            "merged": Warehouse(input: "from", connection: "warehouse", table: "${to}_merged", mode: Upsert(["id"])),
+        })"#,
+    );
+    place.write(
+        "connections.ron",
+        format!(
+            r#"Connections(profiles: {{"local": {{
+                "db": MySql(host: "127.0.0.1", port: {}, database: "kills", user: "app", password: "{MARIADB_PASSWORD}"),
+                "warehouse": Postgres(host: "127.0.0.1", port: {}, database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}"),
+            }}}})"#,
+            mariadb().port,
+            postgres().port
+        ),
+    );
+    let (mut deaths, mut survived) = (0, 0);
+    for n in 1.. {
+        let (set, state) = (format!("to=killed_{n}"), format!("state-{n}"));
+        let words = ["run", "graph.ron", "--set", &set, "--state", &state, "--checkpoint-every", "0s", "--quiet"];
+        let ran = doomed(&place, "sendto,sendmsg,write,writev", n, &words).wait();
+        match ran.code {
+            None => deaths += 1,
+            Some(0) => survived += 1,
+            _ => panic!("message {n}: {ran}"),
+        }
+        if ran.code.is_none() {
+            place.selvedge(&words).code(0);
+        }
+        for table in ["", "_merged"] {
+            let found =
+                postgres().sql(&format!("SELECT count(*), count(DISTINCT id), sum(shop) FROM killed_{n}{table}"));
+            let shops: u64 = (1..=ROWS).map(|id| id % 7).sum();
+            assert_eq!(found.trim(), format!("{ROWS}|{ROWS}|{shops}"), "after a kill at message {n}");
+        }
+        if survived == 2 || n == 40 {
+            break;
+        }
+    }
+    assert!(deaths > 20, "killed {deaths} times only");
 }
