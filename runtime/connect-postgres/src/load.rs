@@ -1,17 +1,16 @@
 //! The sink: staged rows become the target's in one transaction, which notes the run in `_selvedge_commits`. A commit that is repeated, or whose
 //! answer was lost, finds its note and does nothing.
 
-use crate::config::Database;
-use crate::describe::{list, literal, quoted};
+use crate::connection::{Postgres, Session};
 use crate::stage::{Flushed, MARK, ROW, StageWriter, drop_if_free};
 use crate::target::prepare;
+use crate::{list, literal, quoted};
 use selvedge_connect::database::{Change, Load};
 use selvedge_connect::retry::Backoff;
 use selvedge_node::{Commit, Error, Pending, Result, Sink, Task, Writer};
-use tokio_postgres::Client;
 
 pub struct Loader {
-    pub database: Database,
+    pub database: Postgres,
     pub load: Load,
 }
 
@@ -30,7 +29,7 @@ impl Sink for Loader {
         let flushed = pending.iter().map(|p| Flushed::read(p)).collect::<Result<Vec<_>>>()?;
         // Each try begins by looking whether an earlier one has done it.
         Backoff::default().retry(|| {
-            let client = self.database.client()?;
+            let client = self.database.connect()?;
             self.try_commit(&client, commit, &flushed)?;
             // What else is there was left by writers that died between a flush and its checkpoint.
             for one in flushed.iter().filter(|f| !f.mark.is_empty()) {
@@ -46,7 +45,7 @@ impl Sink for Loader {
 
     fn abort(&self, pending: &[Pending]) {
         let flushed: Vec<Flushed> = pending.iter().filter_map(|p| Flushed::read(p).ok()).collect();
-        let Ok(client) = self.database.client() else { return };
+        let Ok(client) = self.database.connect() else { return };
         for one in flushed.iter().filter(|f| !f.mark.is_empty()) {
             let sql = format!("DELETE FROM {} WHERE {MARK} = {}", self.database.table(&one.stage), literal(&one.mark));
             // Best effort: what stays is in nobody's way.
@@ -57,7 +56,7 @@ impl Sink for Loader {
 }
 
 impl Loader {
-    fn try_commit(&self, client: &Client, commit: &Commit, flushed: &[Flushed]) -> Result<()> {
+    fn try_commit(&self, client: &Session, commit: &Commit, flushed: &[Flushed]) -> Result<()> {
         let doing = format!("loading table `{}` of", self.load.table);
         let execute = |sql: &str| self.database.execute(client, &doing, sql);
         let (target, commits) = (self.database.table(&self.load.table), self.database.table(COMMITS));
@@ -146,7 +145,7 @@ impl Loader {
     }
 
     /// Drops the stages that nobody uses. Best effort.
-    fn drop_stages(&self, client: &Client, flushed: &[Flushed]) {
+    fn drop_stages(&self, client: &Session, flushed: &[Flushed]) {
         let mut stages: Vec<&str> = flushed.iter().map(|f| f.stage.as_str()).collect();
         stages.dedup();
         stages.iter().for_each(|stage| _ = drop_if_free(&self.database, client, stage));

@@ -4,11 +4,11 @@
 //! mark of its own, and the commit takes the rows of the flushes that it is told of: what a writer left that died between its flush and
 //! the checkpoint is removed.
 
-use crate::config::Database;
+use crate::connection::{Postgres, Session};
 use crate::copy::Rows;
-use crate::describe::{list, literal, quoted};
 use crate::target::{Existing, existing};
 use crate::types;
+use crate::{list, literal, quoted};
 use arrow::array::{Array, RecordBatch};
 use arrow::compute::filter_record_batch;
 use bytes::Bytes;
@@ -19,7 +19,6 @@ use selvedge_node::{Error, Out, Pending, Result, Task, Writer};
 use serde::{Deserialize, Serialize};
 use sha2::{Digest, Sha256};
 use std::time::{SystemTime, UNIX_EPOCH};
-use tokio_postgres::Client;
 
 pub const MARK: &str = "_selvedge_flush";
 pub const ROW: &str = "_selvedge_row";
@@ -47,7 +46,7 @@ fn name(run: &str, node: &str) -> String {
 }
 
 /// Drops a stage without a row that nobody uses.
-pub fn drop_if_free(database: &Database, client: &Client, stage: &str) -> Result<()> {
+pub fn drop_if_free(database: &Postgres, client: &Session, stage: &str) -> Result<()> {
     let table = database.table(stage);
     let sql = format!(
         "DO $selvedge$ BEGIN LOCK TABLE {table} IN ACCESS EXCLUSIVE MODE NOWAIT; \
@@ -58,7 +57,7 @@ pub fn drop_if_free(database: &Database, client: &Client, stage: &str) -> Result
 }
 
 /// Of loads that died before a flush.
-fn sweep(database: &Database, client: &Client) -> Result<()> {
+fn sweep(database: &Postgres, client: &Session) -> Result<()> {
     let sql = format!(
         "SELECT relname FROM pg_class WHERE relnamespace = (SELECT oid FROM pg_namespace WHERE nspname = {}) AND relkind = 'r' \
          AND starts_with(relname, {}) AND pg_has_role(relowner, 'USAGE')",
@@ -70,9 +69,9 @@ fn sweep(database: &Database, client: &Client) -> Result<()> {
 }
 
 pub struct StageWriter {
-    database: Database,
+    database: Postgres,
     load: Load,
-    client: Client,
+    client: Session,
     stage: String,
     create: String,
     copy: String,
@@ -85,8 +84,8 @@ pub struct StageWriter {
 }
 
 impl StageWriter {
-    pub fn open(database: &Database, load: &Load, task: &Task) -> Result<StageWriter> {
-        let client = database.client()?;
+    pub fn open(database: &Postgres, load: &Load, task: &Task) -> Result<StageWriter> {
+        let client = database.connect()?;
         sweep(database, &client)?;
         let there: Vec<Existing> = existing(database, &client, &load.table)?.unwrap_or_default();
         let stage = name(&task.run, &load.node);
@@ -149,7 +148,7 @@ impl StageWriter {
         let doing = "staging rows in";
         self.database.execute(&self.client, doing, "SAVEPOINT batch")?;
         let copied = wait(async {
-            let sink = self.client.copy_in::<_, Bytes>(&self.copy).await?;
+            let sink = self.client.client.copy_in::<_, Bytes>(&self.copy).await?;
             let mut sink = std::pin::pin!(sink);
             for part in parts {
                 sink.send(part).await?;
@@ -164,7 +163,7 @@ impl StageWriter {
                 self.database.execute(&self.client, doing, "ROLLBACK TO SAVEPOINT batch")?;
                 Err(Refused::Row(why))
             }
-            Err(e) => Err(Refused::Failed(self.database.failed(doing)(e))),
+            Err(e) => Err(Refused::Failed(self.database.error(doing, &e))),
         }
     }
 

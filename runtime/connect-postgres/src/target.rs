@@ -1,11 +1,10 @@
 //! Whether a load fits its target, for the plan and again when it is committed.
 
-use crate::config::Database;
-use crate::describe::{literal, quoted};
+use crate::connection::{Postgres, Session};
 use crate::types;
+use crate::{literal, quoted};
 use selvedge_connect::database::{Change, Drift, Load};
 use selvedge_node::{Problem, Problems, Result};
-use tokio_postgres::Client;
 
 /// A column of a table that is there.
 #[derive(Debug, Clone)]
@@ -27,7 +26,7 @@ impl Existing {
 }
 
 /// The columns of a table; `None`: there is no such table.
-pub fn existing(database: &Database, client: &Client, table: &str) -> Result<Option<Vec<Existing>>> {
+pub fn existing(database: &Postgres, client: &Session, table: &str) -> Result<Option<Vec<Existing>>> {
     let sql = format!(
         "SELECT a.attname, format_type(a.atttypid, a.atttypmod), t.typcategory, a.attnotnull, a.atthasdef OR a.attidentity <> '', \
          a.attgenerated <> '' FROM pg_class c JOIN pg_attribute a ON a.attrelid = c.oid JOIN pg_type t ON t.oid = a.atttypid \
@@ -56,7 +55,7 @@ pub fn existing(database: &Database, client: &Client, table: &str) -> Result<Opt
 }
 
 /// For the plan: what stands in the way.
-pub fn check(database: &Database, load: &Load) -> Result<Problems> {
+pub fn check(database: &Postgres, load: &Load) -> Result<Problems> {
     let mut problems = Problems::default();
     for field in load.schema.fields() {
         if types::declare(field.data_type()).is_none() {
@@ -64,7 +63,7 @@ pub fn check(database: &Database, load: &Load) -> Result<Problems> {
             problems.push(Problem::error(load.span, text).help("cast it before with SchemaEdit"));
         }
     }
-    let client = database.client()?;
+    let client = database.connect()?;
     let Some(existing) = existing(database, &client, &load.table)? else {
         if !load.create {
             let text = format!("there is no table `{}` in {}", load.table, database.place);
@@ -104,7 +103,7 @@ pub fn check(database: &Database, load: &Load) -> Result<Problems> {
 }
 
 /// The statements that make the target, or add what it lacks.
-pub fn prepare(database: &Database, client: &Client, load: &Load) -> Result<String> {
+pub fn prepare(database: &Postgres, client: &Session, load: &Load) -> Result<String> {
     let declare = |f: &arrow::datatypes::FieldRef| {
         format!("{} {}", quoted(f.name()), types::declare(f.data_type()).unwrap_or_default())
     };
@@ -113,7 +112,7 @@ pub fn prepare(database: &Database, client: &Client, load: &Load) -> Result<Stri
         None => {
             let columns: Vec<String> = load.schema.fields().iter().map(declare).collect();
             let key = match &load.change {
-                Change::Upsert(keys) => format!(", UNIQUE ({})", crate::describe::list(keys)),
+                Change::Upsert(keys) => format!(", UNIQUE ({})", crate::list(keys)),
                 _ => String::new(),
             };
             format!("CREATE TABLE {table} ({}{key});", columns.join(", "))

@@ -1,11 +1,31 @@
-//! Which Arrow type a column has, and which type a column is made of. Both tables are in the docs of `Table` and `Warehouse`.
+//! PostgreSQL's types and Arrow's.
+//!
+//! | PostgreSQL | Arrow |
+//! |---|---|
+//! | bool | Boolean |
+//! | int2, int4, int8, oid | Int16, Int32, Int64, UInt32 |
+//! | float4, float8 | Float32, Float64 |
+//! | numeric(p ≤ 38, s ≥ 0) | Decimal128(p, s) |
+//! | text, varchar, char(n), name | Utf8; char(n) with its blanks |
+//! | bytea | Binary |
+//! | date | Date32 |
+//! | timestamp, timestamptz | Timestamp(µs), Timestamp(µs, UTC) |
+//! | an array of these | List |
+//! | anything else: numeric without limits, time, interval, uuid, json, inet, enums, ranges, … | Utf8, PostgreSQL's own text |
+//!
+//! Domains are what they are made of.
 
-use arrow::datatypes::{DataType, TimeUnit};
-use tokio_postgres::types::Type;
+use arrow::datatypes::{DataType, Field, TimeUnit};
+use std::sync::Arc;
+use tokio_postgres::types::{Kind, Type};
 
-/// `modifier`: as `pg_attribute.atttypmod`.
-pub fn of(ty: &Type, modifier: i32) -> DataType {
-    match *ty {
+/// The Arrow type of what comes over the wire in binary; `None` if the value is asked for as text.
+pub fn native(ty: &Type, modifier: i32) -> Option<DataType> {
+    if let Kind::Array(element) = ty.kind() {
+        let element = native(element, modifier)?;
+        return (!element.is_nested()).then(|| DataType::List(Arc::new(Field::new_list_field(element, true))));
+    }
+    Some(match *ty {
         Type::BOOL => DataType::Boolean,
         Type::INT2 => DataType::Int16,
         Type::INT4 => DataType::Int32,
@@ -13,25 +33,35 @@ pub fn of(ty: &Type, modifier: i32) -> DataType {
         Type::OID => DataType::UInt32,
         Type::FLOAT4 => DataType::Float32,
         Type::FLOAT8 => DataType::Float64,
-        Type::NUMERIC => decimal(modifier),
+        Type::NUMERIC => {
+            let (precision, scale) = limits(modifier)?;
+            DataType::Decimal128(precision, scale)
+        }
+        Type::TEXT | Type::VARCHAR | Type::BPCHAR | Type::NAME => DataType::Utf8,
+        Type::BYTEA => DataType::Binary,
         Type::DATE => DataType::Date32,
         Type::TIMESTAMP => DataType::Timestamp(TimeUnit::Microsecond, None),
         Type::TIMESTAMPTZ => DataType::Timestamp(TimeUnit::Microsecond, Some("UTC".into())),
-        Type::BYTEA => DataType::Binary,
-        _ => DataType::Utf8,
-    }
+        _ => return None,
+    })
 }
 
-/// `numeric(p, s)`; without precision, or with digits that a Decimal128 has not, the text.
-fn decimal(modifier: i32) -> DataType {
-    if modifier < 4 {
-        return DataType::Utf8;
-    }
-    // Precision in the upper half; the scale has eleven bits with a sign.
-    let (precision, scale) = ((modifier - 4) >> 16, (((modifier - 4) & 0x7ff) ^ 1024) - 1024);
-    match (precision, scale) {
-        (1..=38, 0..) if scale <= precision => DataType::Decimal128(precision as u8, scale as i8),
-        _ => DataType::Utf8,
+/// Precision and scale of a numeric, if an Arrow decimal can have them.
+fn limits(modifier: i32) -> Option<(u8, i8)> {
+    // As `make_numeric_typmod` packs them: a header of 4, the scale in 11 bits with a sign.
+    let packed = modifier.checked_sub(4).filter(|&m| m >= 0)?;
+    let (precision, scale) = (packed >> 16, ((packed & 0x7ff) ^ 1024) - 1024);
+    ((1..=38).contains(&precision) && (0..=precision).contains(&scale)).then_some((precision as u8, scale as i8))
+}
+
+/// In which form a column is asked for and built, before it is cast to the type of the output.
+pub fn wire(ty: &Type, modifier: i32, wanted: &DataType) -> Option<DataType> {
+    match (native(ty, modifier), wanted) {
+        // A numeric has digits for any decimal, whatever its own limits are.
+        (_, DataType::Decimal128(p, s)) if *ty == Type::NUMERIC => Some(DataType::Decimal128(*p, *s)),
+        // PostgreSQL's own text says it all.
+        (Some(native), DataType::Utf8) if native != DataType::Utf8 => None,
+        (native, _) => native,
     }
 }
 
@@ -66,5 +96,21 @@ pub fn fits(ty: &DataType, category: &str, name: &str) -> bool {
         DataType::Timestamp(..) => name.starts_with("timestamp"),
         DataType::Utf8 => matches!(name, "json" | "jsonb" | "uuid" | "xml") || matches!(category, "E" | "I"),
         _ => category == "N" && name != "oid",
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn limits_of_numerics_are_unpacked() {
+        let packed = |p: i32, s: i32| ((p << 16) | (s & 0x7ff)) + 4;
+        assert_eq!(limits(packed(10, 2)), Some((10, 2)));
+        assert_eq!(limits(packed(38, 38)), Some((38, 38)));
+        assert_eq!(limits(packed(39, 0)), None);
+        assert_eq!(limits(packed(5, -3)), None);
+        assert_eq!(limits(packed(2, 5)), None);
+        assert_eq!(limits(-1), None);
     }
 }

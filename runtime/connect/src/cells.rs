@@ -118,7 +118,7 @@ impl Reader for CellsReader {
         let columns: Vec<BinaryArray> = columns.iter_mut().map(BinaryBuilder::finish).collect();
         out.create("read", rows as u64);
         if let (Some(progress), Some(marks)) = (&mut self.progress, columns.get(self.mark)) {
-            marks.iter().flatten().for_each(|mark| progress.saw(&String::from_utf8_lossy(mark)));
+            marks.iter().flatten().for_each(|mark| progress.see(Some(&String::from_utf8_lossy(mark))));
         }
         let mut values = vec![];
         // The first column of each row that holds what its type cannot.
@@ -184,8 +184,6 @@ fn convert(cells: &BinaryArray, to: &DataType) -> Result<(ArrayRef, Option<Boole
         Ok(text) => (text, None),
         Err(_) => by_cell(cells),
     };
-    // Casts do not look at what comes behind a date.
-    let odd = if to.is_temporal() { odd.or_else(|| before_christ(&text)) } else { odd };
     let cast = selvedge_cast::cast(&text, to).map_err(|e| {
         Error::graph(format!("{e}: no column of a database can be read so"))
             .help("read it as Utf8, and see to it behind")
@@ -195,12 +193,6 @@ fn convert(cells: &BinaryArray, to: &DataType) -> Result<(ArrayRef, Option<Boole
         (odd, failed) => odd.or(failed),
     };
     Ok((cast.values, failed))
-}
-
-/// Times before the year 1, as PostgreSQL prints them.
-fn before_christ(text: &StringArray) -> Option<BooleanArray> {
-    let is = |cell: Option<&str>| cell.is_some_and(|cell| cell.ends_with(" BC"));
-    text.iter().any(is).then(|| text.iter().map(|cell| Some(is(cell))).collect())
 }
 
 /// Some of the cells are no UTF-8, which the database had promised.

@@ -64,7 +64,8 @@ MONITOR in MariaDB) and nothing has been written since; else it begins anew.
 
 ### PostgreSQL
 `Postgres(host: "db.example.com", port: 5432, database: "retail", user: "etl", password: "${secret:retail}", schema: "public", tls: VerifyFull(ca:
-"ca.pem"))`; `tls` as for MySQL. Tables are those of `schema`, views and foreign tables among them. Rows are read by COPY.
+"ca.pem"))`; `tls` as for MySQL. Tables are those of `schema`, views and foreign tables among them; others have their schema before their name (`sales.orders`). Rows come by
+binary COPY, each part from one snapshot.
 
 | PostgreSQL | here |
 |---|---|
@@ -73,9 +74,11 @@ MONITOR in MariaDB) and nothing has been written since; else it begins anew.
 | numeric(p,s) | Decimal; Utf8 of the exact digits without a precision, with more than 38 digits or a negative scale |
 | date, timestamp, timestamptz | Date, a timestamp without a zone, an instant in UTC; both in microseconds |
 | bytea | Binary |
-| text, varchar, char, uuid, json, jsonb, enums, time, interval, inet, arrays and all others | Utf8, as PostgreSQL prints it |
+| arrays of these | List |
+| text, varchar, char, uuid, json, jsonb, enums, time, interval, inet and all others | Utf8, as PostgreSQL prints it |
 
-`infinity` and times before the year 1 are no times: their rows go to `errors`, unless the column is read as Utf8. A run that was killed is gone
+What has no value here sends its row to `errors`, unless the column is read as Utf8: infinite dates, NaN in a decimal, years from 262143 on, arrays of
+several dimensions. A run that was killed is gone
 on from only where nothing has been written to the server since; else it begins anew.
 
 ### SQLite
