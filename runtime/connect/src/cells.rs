@@ -12,6 +12,7 @@ use arrow::datatypes::{DataType, SchemaRef};
 use selvedge_node::{Error, Next, Out, Reader, Rejection, Reservation, Result, Task};
 use serde_json::{Map, Value as Json};
 use std::sync::Arc;
+use std::time::Duration;
 use tokio::sync::mpsc::{Receiver, Sender, channel};
 
 /// Cells that have come, in columns; behind those of the output the bookmark, where it is none of them.
@@ -75,6 +76,9 @@ impl Taker {
     }
 }
 
+/// How long a call waits for rows.
+const PATIENCE: Duration = Duration::from_millis(200);
+
 pub struct CellsReader {
     cells: Receiver<Result<Cells>>,
     schema: SchemaRef,
@@ -108,7 +112,11 @@ impl CellsReader {
 
 impl Reader for CellsReader {
     fn read(&mut self, out: &mut dyn Out) -> Result<Next> {
-        let Some(cells) = wait(self.cells.recv())? else {
+        // A database may take its time; whoever stops the run must not.
+        let Ok(cells) = wait(async { tokio::time::timeout(PATIENCE, self.cells.recv()).await })? else {
+            return Ok(Next::More);
+        };
+        let Some(cells) = cells else {
             if let Some(progress) = &mut self.progress {
                 progress.finish();
             }
