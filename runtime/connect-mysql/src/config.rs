@@ -125,7 +125,9 @@ impl Database {
             },
             Tls::VerifyFull { ca } => {
                 let roots = ca.iter().map(|path| std::path::PathBuf::from(path).into()).collect();
-                Conn::new(with(Some(SslOpts::default().with_root_certs(roots)))).await?
+                // An authority that is named is the only one.
+                let named = SslOpts::default().with_root_certs(roots).with_disable_built_in_roots(ca.is_some());
+                Conn::new(with(Some(named))).await?
             }
         };
         conn.query_drop("SET SESSION time_zone = '+00:00'").await?;

@@ -95,19 +95,23 @@ pub fn bounds(database: &Database, select: &Select, column: &str) -> Result<Opti
     }
 }
 
-/// The place in the server's log of changes: where it is the same, so is everything. A user who may not see it gets an answer that
-/// is never the same again.
+/// The place in the server's log of changes: where it is the same, so is everything. On a replica, and for a user who may not see it, the
+/// answer is never the same again.
 pub fn version(database: &Database) -> Result<String> {
     let mut conn = database.connection()?;
+    let mut ask = |sql| -> Result<mysql_async::Result<Vec<Row>>> { wait(conn.query(sql)) };
+    // What a replica gets need not be in its own log. The new words first, then the old ones.
+    let (new, old) = (ask("SHOW REPLICA STATUS")?, ask("SHOW SLAVE STATUS")?);
+    let replica = new.or(old).map_or(true, |rows| !rows.is_empty());
     // The first is MySQL's from 8.2 on, the second that of older ones and of MariaDB.
     for sql in ["SHOW BINARY LOG STATUS", "SHOW MASTER STATUS"] {
-        let found: mysql_async::Result<Vec<Row>> = wait(conn.query(sql))?;
-        if let Some(row) = found.ok().and_then(|rows| rows.into_iter().next())
+        let found = ask(sql)?;
+        if let Some(row) = found.ok().filter(|_| !replica).and_then(|rows| rows.into_iter().next())
             && let (Some(file), Some(at)) = (text(&row, 0), text(&row, 1))
         {
             return Ok(format!("{} at {file}:{at}", database.place));
         }
     }
     let now = std::time::SystemTime::now().duration_since(std::time::UNIX_EPOCH).unwrap_or_default();
-    Ok(format!("{} at {} ns, whose log of changes the user may not see", database.place, now.as_nanos()))
+    Ok(format!("{} at {} ns, whose log of changes tells nothing", database.place, now.as_nanos()))
 }

@@ -19,6 +19,6 @@ fn literal(column: &Column, value: &str) -> String {
     let plain = |c: char| c.is_ascii_digit() || "+-.eE".contains(c);
     match number && !value.is_empty() && value.chars().all(plain) {
         true => value.to_string(),
-        false => format!("'{}'", value.replace('\\', "\\\\").replace('\'', "''")),
+        false => format!("'{}'", value.replace('\'', "''")),
     }
 }

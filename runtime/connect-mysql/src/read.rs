@@ -58,6 +58,13 @@ fn statement(database: &Database, select: &Select, columns: &[Column], position:
     let mut order = String::new();
     if let Some(bookmark) = &select.bookmark {
         let (column, name) = (find(&bookmark.column)?, quoted(&bookmark.column));
+        if !types::grows(column) {
+            let text = format!(
+                "column `{}` of {} is text, whose order its collation decides",
+                bookmark.column, database.place
+            );
+            return Err(Error::graph(text).help("a bookmark is a number, a date or a time"));
+        }
         conditions.extend(position.map(|position| condition(position, column, &name)));
         order = format!(" ORDER BY {name}");
         // Rows with equal bookmarks need an order of their own, or skipping some of them later would mean others.

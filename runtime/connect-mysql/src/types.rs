@@ -42,6 +42,12 @@ pub fn of(column: &Column) -> DataType {
     }
 }
 
+/// Whether values can be told apart and put in order by what is printed of them: texts may be equal and yet others, and an ENUM is in the
+/// order of its declaration.
+pub fn grows(column: &Column) -> bool {
+    !matches!(of(column), DataType::Utf8 | DataType::Binary) || column.column_type().is_numeric_type()
+}
+
 /// How the column is asked for. A FLOAT is printed with six digits only, unless it is a DOUBLE; the bits of a BIT are printed as bytes.
 pub fn asked(column: &Column, name: &str) -> String {
     match column.column_type() {

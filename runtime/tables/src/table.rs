@@ -60,7 +60,8 @@ certificate; `Disable`. The user needs SELECT only. Each part is read in one tra
 
 A zero date (`0000-00-00`) is no date: its row goes to `errors`, unless the column is read as Utf8. `schema` overrides types by casts like
 those of `SchemaEdit`. A run that was killed is gone on from only where the user may see the place in the binary log (REPLICATION CLIENT, BINLOG
-MONITOR in MariaDB) and nothing has been written since; else it begins anew.
+MONITOR in MariaDB) and nothing has been written since; else, and always on a replica, it begins anew. What is written without being logged
+(`sql_log_bin = 0`) cannot be seen. A `bookmark` is a number, a date or a time: the order of texts is their collation's.
 
 ### PostgreSQL
 `Postgres(host: "db.example.com", port: 5432, database: "retail", user: "etl", password: "${secret:retail}", schema: "public", tls: VerifyFull(ca:

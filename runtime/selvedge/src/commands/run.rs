@@ -91,6 +91,8 @@ fn one(path: &Path, plan: Plan, number: usize, once: bool, args: &Run, signals: 
                 if !args.quiet {
                     screen::print(&screen::ledger(&report));
                 }
+                // Said when it is so: until its end the old one reads what comes.
+                screen::error(&format!("`{}` goes on as {} says now", plan.name, path.display()));
                 before = Some(std::mem::replace(&mut plan, Arc::new(next)));
             }
             _ => return report,
@@ -142,7 +144,6 @@ fn next(path: &Path, plan: &Plan, args: &Run, signals: &Signals) -> Option<Plan>
         });
         match new {
             Ok((new, notes)) => {
-                screen::error(&format!("`{}` goes on as {} says now", plan.name, path.display()));
                 notes.iter().for_each(|note| screen::error(note));
                 return Some(new);
             }
