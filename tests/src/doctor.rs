@@ -1,7 +1,7 @@
 //! `selvedge doctor`: who answers, who lets us write, and what to do about those who do not.
 
 use crate::harness::Place;
-use selvedge_servers::{OBJECTS_KEY, OBJECTS_SECRET, free_port, objects};
+use selvedge_servers::{NOBODY, OBJECTS_KEY, OBJECTS_SECRET, objects};
 
 const GRAPH: &str = r#"Graph(name: "copy", nodes: {
     "raw": Files(connection: "landing", path: "*.csv", format: Csv(), schema: "raw.ron"),
@@ -43,7 +43,7 @@ fn each_failure_says_what_to_do() {
     let wrong = failed(&place(&objects().url(), objects().port, "another-s3cr3t"));
     let wrong = wrong.prints("FAILED  lake: ObjectStore, ").prints("check access_key and secret_key");
     assert!(!wrong.to_string().contains("s3cr3t"), "{wrong}");
-    let nobody = failed(&place("s3://tests", free_port(), OBJECTS_SECRET));
+    let nobody = failed(&place("s3://tests", NOBODY, OBJECTS_SECRET));
     nobody.prints("FAILED  lake: ObjectStore, ").prints("check the endpoint and the network");
     let bucket = failed(&place("s3://there-is-none", objects().port, OBJECTS_SECRET));
     bucket.prints("FAILED  lake: ObjectStore, ").prints("check the bucket");

@@ -310,7 +310,7 @@ fn a_secret_is_in_no_file_and_in_no_word() {
     let mut said = vec![lake.place.selvedge(&words).code(0)];
     said.push(lake.place.selvedge(&["plan", "graph.ron"]).code(0));
     said.push(lake.place.selvedge(&["plan", "graph.ron", "--format", "json"]).code(0));
-    lake.by(selvedge_servers::free_port());
+    lake.by(selvedge_servers::NOBODY);
     said.push(lake.place.selvedge(&["check", "graph.ron"]).code(2));
     std::fs::remove_file(lake.place.path("connections.ron")).unwrap();
     assert!(json(&lake.place.path("report.json")).is_object());

@@ -278,7 +278,7 @@ fn a_connection_that_is_cut_while_it_reads_is_an_error() {
 #[test]
 fn what_is_wrong_is_said_and_no_password_with_it() {
     let port = mariadb().port;
-    let nobody = selvedge_servers::free_port();
+    let nobody = selvedge_servers::NOBODY;
     let with = |text: &str| of(&format!("({text}, tries: 1)")).reach().unwrap_err();
     let cases = [
         (

@@ -167,7 +167,7 @@ fn what_is_wrong_is_said_and_no_secret_with_it() {
     assert!(wrong.message.contains("SignatureDoesNotMatch"), "{wrong}");
     let none = with("s3://there-is-none", &server.endpoint(), OBJECTS_SECRET).list("").unwrap_err();
     assert!(none.message.contains("NoSuchBucket"), "{none}");
-    let port = selvedge_servers::free_port();
+    let port = selvedge_servers::NOBODY;
     let nobody = with("s3://b", &format!("http://127.0.0.1:{port}"), OBJECTS_SECRET).list("").unwrap_err();
     assert!(nobody.message.contains("refused"), "{nobody}");
     assert!(nobody.retry);

@@ -307,7 +307,7 @@ fn each_reason_not_to_get_in_is_told() {
     assert!(absent.contains("database \"nope\" does not exist") && absent.contains("check the database"), "{absent}");
     let plain = at(&format!("database: \"retail\", user: \"etl\", password: {PASSWORD:?}, tls: Require"));
     assert!(plain.contains("TLS"), "{plain}");
-    let closed = selvedge_servers::free_port();
+    let closed = selvedge_servers::NOBODY;
     let closed = refused(&format!("(host: \"127.0.0.1\", port: {closed}, database: \"x\", user: \"y\")"));
     assert!(closed.contains("refused") && closed.contains("check host and port"), "{closed}");
     let port = Postgres::new(&given("(host: \"h\", port: \"high\", database: \"x\", user: \"y\")"));

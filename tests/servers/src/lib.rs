@@ -14,7 +14,7 @@ pub use install::{debian, python};
 pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
-pub use process::{Process, folder, free_port, until};
+pub use process::{NOBODY, Process, folder, free_port, until};
 pub use proxy::{Act, Proxy};
 
 #[cfg(test)]

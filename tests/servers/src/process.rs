@@ -122,6 +122,9 @@ fn listeners(port: u16) -> Vec<String> {
         .collect()
 }
 
+/// A port at which nobody listens, whatever else is started meanwhile: tcpmux.
+pub const NOBODY: u16 = 1;
+
 /// A port that nobody uses at this moment.
 pub fn free_port() -> u16 {
     let socket = TcpListener::bind("127.0.0.1:0").and_then(|s| s.local_addr());
