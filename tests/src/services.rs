@@ -1,5 +1,5 @@
-//! The graphs, unchanged, with their databases in MariaDB, their files in an S3 server and their warehouse in
-//! PostgreSQL: what comes out is what comes out of folders and SQLite.
+//! The graphs, unchanged, with their databases in MariaDB, their files in an S3 server, their warehouse in PostgreSQL and their
+//! documents in a search engine: what comes out is what comes out of folders and SQLite.
 
 use crate::graphs::{GRAPHS, check, place};
 use crate::harness::{Place, json};
@@ -8,7 +8,12 @@ use bytes::Bytes;
 use rusqlite::types::ValueRef;
 use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Span};
-use selvedge_servers::{MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, mariadb, objects, postgres};
+use selvedge_servers::{
+    Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, mariadb, noida, objects,
+    postgres,
+};
+use serde_json::Value;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// A SQLite database as a database of MariaDB.
@@ -83,12 +88,13 @@ fn the_graphs_are_the_same_with_servers() {
         let landing = if graph.stream { r#"Folder(path: ".")"# } else { &landing };
         let connections = format!(
             r#"Connections(profiles: {{"aws": {{
-                "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake}, "search": Folder(path: "out/search"),
+                "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake}, "search": Elasticsearch(url: "{}"),
                 "warehouse": Postgres(host: "127.0.0.1", port: "{}", database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}"),
                 "copy": Sqlite(path: "out/warehouse.db"),
             }}}})"#,
             database("retail"),
             database("shop_copy"),
+            noida().url(),
             postgres().port
         );
         place.write("graphs/connections.ron", connections);
@@ -117,6 +123,85 @@ fn the_graphs_are_the_same_with_servers() {
         }
         check(&place, graph, &json(&place.path(&report)));
     }
+    assert_eq!(noida().documents("chat-keywords"), documents());
+}
+
+/// What the website's graph writes for the bulk API, by id.
+fn documents() -> BTreeMap<String, Value> {
+    let place = place();
+    place.selvedge(&["run", "graphs/website_chat/graph.ron", "--once", "--quiet"]).code(0);
+    let files = place.files("graphs/out/search/chat-keywords");
+    let text: String = files.iter().filter(|f| f.extension().is_some_and(|e| e == "ndjson")).map(|f| read(f)).collect();
+    let lines: Vec<Value> = text.lines().map(|line| serde_json::from_str(line).unwrap()).collect();
+    assert!(lines.len() > 100);
+    lines.chunks(2).map(|pair| (pair[0]["index"]["_id"].as_str().unwrap().to_string(), pair[1].clone())).collect()
+}
+
+/// Documents are sent while requests fail in all ways and the program is killed at each message: every document is there, as its last row is.
+#[test]
+fn documents_arrive_whatever_fails() {
+    selvedge_servers::debian(&["strace"], "/usr/bin/strace");
+    let server = FakeSearch::start(Some("ApiKey planted-key"), 1 << 20, |number| match number % 9 {
+        1 => Bulk::Lose,
+        3 => Bulk::Some(429, 5),
+        5 => Bulk::Whole(503),
+        7 => Bulk::Cut,
+        _ => Bulk::Pass,
+    });
+    server.make("killed", serde_json::json!({ "properties": { "n": { "type": "long" } } }));
+    const ROWS: usize = 3000;
+    let place = Place::with(
+        r#"Graph(name: "documents", nodes: {
+            "from": Files(connection: "here", path: "rows.csv", format: Csv(), schema: {"id": Utf8, "n": Utf8}),
+            "to": Search(input: "from", connection: "search", index: "killed", id: ["id"], roll: (size: "8KiB")),
+            "refused": Files(input: "to.errors", connection: "here", path: "refused", format: Ndjson(), mode: Replace),
+        })"#,
+    );
+    let connection = format!(r#"Elasticsearch(url: "{}", auth: ApiKey("planted-key"))"#, server.url());
+    let here = r#""here": Folder(path: ".")"#;
+    place
+        .write("connections.ron", format!(r#"Connections(profiles: {{"local": {{"search": {connection}, {here}}}}})"#));
+    place.write("rows.csv", "id,n\n");
+    place.selvedge(&["doctor", "graph.ron"]).code(0);
+    let (mut deaths, mut done) = (0, 0);
+    let mut expected = BTreeMap::new();
+    for n in 1.. {
+        // Each time other values for the same ids: what a killed run has sent is written over.
+        let mut rows = String::from("id,n\n");
+        let mut refused = 0;
+        for row in 0..ROWS {
+            let (id, value) = (row % 1000, format!("{n}{row}"));
+            if row % 100 == 99 {
+                refused += 1;
+                rows += &format!("{id},no number\n");
+            } else {
+                rows += &format!("{id},{value}\n");
+                expected.insert(id.to_string(), serde_json::json!({ "id": id.to_string(), "n": value }));
+            }
+        }
+        place.write("rows.csv", rows);
+        let words = ["run", "graph.ron", "--checkpoint-every", "0s", "--report", "report.json", "--threads", "2"];
+        let ran = doomed(&place, "sendto,sendmsg,writev", n * 3, &words).wait();
+        match ran.code {
+            None => deaths += 1,
+            Some(0) => done += 1,
+            _ => panic!("message {n}: {ran}"),
+        }
+        if ran.code.is_none() {
+            let again = place.selvedge(&words).code(0);
+            assert!(!again.to_string().contains("planted-key"), "{again}");
+        }
+        let report = read(&place.path("report.json"));
+        assert!(!report.contains("planted-key") && report.contains("search.document_parsing_exception"), "{report}");
+        let told: Vec<_> =
+            place.files("refused").into_iter().filter(|f| f.extension().is_some_and(|e| e == "ndjson")).collect();
+        assert_eq!(told.iter().map(|f| read(f).lines().count()).sum::<usize>(), refused, "after a kill at message {n}");
+        assert_eq!(server.documents("killed"), expected, "after a kill at message {n}");
+        if done == 2 || n == 15 {
+            break;
+        }
+    }
+    assert!(deaths > 5, "killed {deaths} times only");
 }
 
 /// A load from MariaDB into PostgreSQL is killed at each message that one of its threads sends, and gone on from: every row has arrived once.
@@ -169,4 +254,8 @@ fn a_kill_at_any_message_to_a_server_loses_and_doubles_nothing() {
         }
     }
     assert!(deaths > 20, "killed {deaths} times only");
+}
+
+fn read(file: &std::path::Path) -> String {
+    std::fs::read_to_string(file).unwrap()
 }

@@ -101,6 +101,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-connect-mysql", CONNECT),
     ("selvedge-connect-postgres", CONNECT),
     ("selvedge-connect-objects", CONNECT),
+    ("selvedge-connect-search", CONNECT),
     ("selvedge-servers", &[]),
     ("selvedge-sources", NODE),
     ("selvedge-transforms", NODE),

@@ -12,10 +12,12 @@ pub mod database;
 mod io;
 pub mod position;
 pub mod retry;
+pub mod search;
 pub mod store;
 
 use database::Driver;
 pub use io::{spawn, wait};
+use search::Engine;
 use selvedge_node::{Connection, Problem};
 use std::sync::Arc;
 use store::Store;
@@ -27,6 +29,10 @@ pub trait Connectors: 'static {
         None
     }
     fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
+        let _ = connection;
+        None
+    }
+    fn search(connection: &Connection) -> Option<Result<Arc<dyn Engine>, Problem>> {
         let _ = connection;
         None
     }

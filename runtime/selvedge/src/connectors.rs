@@ -2,6 +2,7 @@
 
 use selvedge_connect::Connectors;
 use selvedge_connect::database::Driver;
+use selvedge_connect::search::Engine;
 use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Connections, Problem};
 use selvedge_spec::ConnectionSpec;
@@ -16,6 +17,9 @@ impl Connectors for All {
     }
     fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
         selvedge_connect_objects::connect(connection)
+    }
+    fn search(connection: &Connection) -> Option<Result<Arc<dyn Engine>, Problem>> {
+        selvedge_connect_search::connect(connection)
     }
 }
 

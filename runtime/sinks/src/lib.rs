@@ -1,4 +1,4 @@
-//! Sinks without heavy clients: files in a folder, documents for a search engine, the standard output, and nowhere.
+//! Sinks: files in a folder or an object store, documents for a search engine, the standard output, and nowhere.
 
 mod csv;
 mod files;
@@ -17,5 +17,5 @@ use stdout::Stdout;
 
 /// The kinds of this crate.
 pub fn kinds<C: Connectors>() -> Vec<Box<dyn ErasedKind>> {
-    vec![erase::<Files<C>>(), erase::<Stdout>(), erase::<Null>(), erase::<Search>(), erase::<stream::Stream>()]
+    vec![erase::<Files<C>>(), erase::<Stdout>(), erase::<Null>(), erase::<Search<C>>(), erase::<stream::Stream>()]
 }

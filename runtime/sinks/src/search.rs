@@ -1,25 +1,30 @@
-//! `Search`: rows as documents for a search engine, in files that Elasticsearch's bulk API takes as they are.
+//! `Search`: rows as documents of a search engine, or in files that Elasticsearch's bulk API takes as they are.
 //!
 //! ```text
-//! batch ─► ids (columns, or a hash of the document) ─► {"index":{"_index":…,"_id":…}}
-//!                                                      {the row as JSON}                 ─► files, as those of `Files`
+//! batch ─► ids (columns, or a hash of the document) ─► {"index":{"_index":…,"_id":…}}   ─► send: requests to an engine
+//!                                                      {the row as JSON}                 ─► spool: files, as those of `Files`
 //! ```
 
 mod documents;
+mod send;
+mod spool;
 #[cfg(test)]
 mod tests;
-mod writer;
 
 use crate::files::publish;
 use crate::files::{Mode, connected_folder};
 use crate::hints::Size;
-use documents::Documents;
+use documents::{Documents, Pair};
+use selvedge_connect::Connectors;
+use selvedge_connect::search::{Engine, Index};
 use selvedge_node::prelude::*;
 use selvedge_node::{Commit, Pending, Period, Sink, write_json_lines};
+use send::SendWriter;
+use spool::SpoolWriter;
+use std::marker::PhantomData;
 use std::path::PathBuf;
-use writer::SearchWriter;
 
-pub struct Search;
+pub struct Search<C>(PhantomData<C>);
 
 /// Elasticsearch takes requests of up to 100 MiB (`http.max_content_length`).
 const LARGEST: u64 = 100 << 20;
@@ -28,7 +33,7 @@ const LARGEST: u64 = 100 << 20;
 #[derive(Debug, Clone, Copy, Default, Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Roll {
-    /// Bytes of a file, `"10MiB"` unless told: at most, but for a single document that is larger. At most 100 MiB.
+    /// Bytes of a file or request, `"10MiB"` unless told: at most, but for a single document that is larger. At most 100 MiB.
     size: Option<Size>,
     /// In a graph that never ends: publish at least this often (`"60s"`).
     interval: Option<Period>,
@@ -37,9 +42,9 @@ pub struct Roll {
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A `Folder` connection; the files are in a folder of it that is named like the index.
+    /// An `Elasticsearch` connection, or a `Folder`: then files are in a folder of it that is named like the index.
     connection: Spanned<String>,
-    /// The index that the documents belong to.
+    /// The index (or alias, or data stream) that the documents belong to.
     index: Spanned<String>,
     /// Columns whose values are the document's id. Without them it is a hash of the document.
     #[serde(default)]
@@ -47,6 +52,12 @@ pub struct Config {
     /// `Append` (the default) or `Replace`: what becomes of the files that earlier runs have left in the folder.
     #[serde(default = "append")]
     mode: Mode,
+    /// The index is a data stream: documents are made, never written over.
+    #[serde(default)]
+    data_stream: bool,
+    /// Make the index or data stream, with the fields of the input, if there is none.
+    #[serde(default = "yes")]
+    create: bool,
     /// When to begin the next file, and when to publish.
     #[serde(default)]
     roll: Spanned<Roll>,
@@ -56,11 +67,44 @@ fn append() -> Mode {
     Mode::Append
 }
 
-impl Kind for Search {
+fn yes() -> bool {
+    true
+}
+
+impl<C: Connectors> Kind for Search<C> {
     const NAME: &'static str = "Search";
     const ROLE: Role = Role::Sink;
-    const ABOUT: &'static str = "writes rows as documents for Elasticsearch's bulk API, with ids that stay the same";
-    const DOCS: &'static str = r#"Writes files of two lines for each row, as the bulk API of Elasticsearch and OpenSearch takes them: what to do, and the document.
+    const ABOUT: &'static str = "writes rows as documents to Elasticsearch or OpenSearch, with ids that stay the same";
+    const DOCS: &'static str = r#"Sends documents to Elasticsearch (7 or later) or OpenSearch, or writes them to files that the bulk API takes.
+
+```ron
+// part of connections.ron
+{ "search": Elasticsearch(url: "https://search.example.com:9200", auth: ApiKey("${secret:SEARCH_KEY}")) }
+```
+
+### An engine
+Documents are sent while rows come, by `_bulk`, in requests of at most `roll.size` bytes (10 MiB unless told) and `documents` of the
+connection (10,000); each thread has `requests` of them on their way (4). Of several rows with one id the last wins, whatever had to be sent
+again. `auth` is `Basic(user: "…", password: "…")`, `ApiKey("…")` or `Bearer("…")`; `ca` is a file of certificates to trust; `gzip: true`
+compresses; `timeout` is in seconds (60).
+
+**An engine has no transactions**: documents can be searched before the run is done, and stay when it fails. Since ids are the same in every
+run, what comes again takes its own place: nothing is lost, nothing is doubled. `mode: Replace` is refused.
+
+**What is not taken**: a document that the engine had no room for (429) or failed with (5xx) is sent again, alone, with exponential back-off
+and after the time that the engine asks for (`Retry-After`); a request that is too large for it (413) is sent in halves; one whose answer is
+lost is sent again. When nothing is taken `retries` times (8), the run stops. A document that can never be taken is rejected, with the
+engine's reason.
+
+**The index** is made, unless it is there or `create: false`, with a field for each column: booleans `boolean`, integers `byte` to `long` and
+`unsigned_long`, floats `float` and `double`, decimals `scaled_float` up to 15 digits and `double` beyond (the document itself keeps every digit), dates
+and times `date`, text `text` with a `keyword` in it, columns of the id `keyword`, lists like their values, structs objects. The plan tells where an index that is there
+has other fields, or takes no new ones. **`data_stream: true`** makes a data stream with an index template (`selvedge` in its `_meta`), and its
+documents by `create`: one whose id is there is left as it is. It needs a column `@timestamp`, and an id that is the same within one
+backing index only.
+
+### A folder
+With a `Folder` connection it writes files of two lines for each row, as the bulk API of Elasticsearch and OpenSearch takes them: what to do, and the document.
 
 ```text
 {"index":{"_index":"chat-keywords","_id":"s1|m7"}}
@@ -87,7 +131,8 @@ full is published soon; the shortest interval of all sinks of the graph counts f
 `bulk-RUN-eEPOCH-INSTANCE-NUMBER.ndjson`; where no row came there is none. **Append** adds them to those that are there. **Replace** takes those
 away that earlier runs have left, with the first epoch of a run; it takes no document out of the search engine.
 
-Rejected rows: `search.id` (a null in a column of the id, or an id without a character), `search.size` (a document of more than 100 MiB)."#;
+Rejected rows: `search.id` (a null in a column of the id, or an id without a character), `search.size` (a document of more than 100 MiB, or
+too large for the engine), and what the engine calls its reason, such as `search.document_parsing_exception` (`mapper_parsing_exception` before version 8.7) or `search.strict_dynamic_mapping_exception`."#;
     const EXAMPLE: &'static str =
         r#"Search(input: "keywords", connection: "search", index: "chat-keywords", id: ["session_id", "message_id"])"#;
     type Config = Config;
@@ -95,7 +140,18 @@ Rejected rows: `search.id` (a null in a column of the id, or an id without a cha
     fn build(config: Config, site: &Site, inputs: &[Input]) -> std::result::Result<Built, Problems> {
         let mut problems = Problems::default();
         let schema = inputs.first().map(|i| i.schema.clone()).unwrap_or_else(|| Arc::new(Schema::empty()));
-        let folder = problems.take(connected_folder(&config.connection, "bulk files", site)).unwrap_or_default();
+        let engine = problems.take(engine::<C>(&config.connection, site)).flatten();
+        let folder = match &engine {
+            None => problems.take(connected_folder(&config.connection, "documents", site)).unwrap_or_default(),
+            Some(_) => PathBuf::new(),
+        };
+        if engine.is_some() && config.mode == Mode::Replace {
+            problems.push(
+                site.error("an engine has no Replace: it takes documents one by one, for all to see").help(
+                    "write to an index of another name and turn an alias to it, or delete the index before the run",
+                ),
+            );
+        }
         if let Some(why) = not_an_index(&config.index) {
             problems.push(
                 Problem::error(config.index.span, format!("an index cannot be named `{}`: {why}", config.index))
@@ -129,20 +185,53 @@ Rejected rows: `search.id` (a null in a column of the id, or an id without a cha
                     .help("roll: (size: \"10MiB\"); the most is 100MiB"),
             );
         }
-        let target = folder.join(config.index.as_str());
-        let note = format!("documents of index {} to {}", config.index, target.display());
-        let place = format!("the files in {}", target.display());
-        let sink = SearchSink {
-            target,
-            documents: Documents::new(&config.index, id),
-            size,
-            mode: config.mode,
-            node: format!("{}/{}", site.graph, site.node),
+        let operation = if config.data_stream { "create" } else { "index" };
+        let documents = Documents::new(operation, &config.index, id.clone());
+        let built = match engine {
+            None => {
+                let target = folder.join(config.index.as_str());
+                let place = format!("the files in {}", target.display());
+                let note = format!("documents of index {} to {}", config.index, target.display());
+                let node = format!("{}/{}", site.graph, site.node);
+                let sink = Spool { target, documents, size, mode: config.mode, node };
+                Built::sink(Partitioning::Any, sink).target(place).note(note)
+            }
+            Some(engine) => {
+                let (name, span) = (config.index.value.clone(), config.index.span);
+                let rows = if id.is_empty() { Partitioning::Any } else { Partitioning::Keys(vec![id.clone()]) };
+                let index = Index { name, schema, id, data_stream: config.data_stream, create: config.create, span };
+                // Names that are wrong have been told; the engine is asked about others only.
+                if !problems.has_errors() {
+                    problems.0.extend(problems_of(engine.check(&index), &config.connection).0);
+                }
+                let place = format!("index {} of {}", index.name, engine.place());
+                let note = format!("documents to {place}; one that comes again takes its own place");
+                Built::sink(rows, Live { engine, index, documents, size }).visible_at_once().target(place).note(note)
+            }
         };
-        let mut built = Built::sink(Partitioning::Any, sink).may_reject(true).replaces(true).target(place).note(note);
+        let mut built = built.may_reject(true).replaces(true);
         built.publish_every = config.roll.interval.map(|interval| interval.duration());
         problems.or(built)
     }
+}
+
+/// The engine of a connection; `None`: it is none.
+fn engine<C: Connectors>(name: &Spanned<String>, site: &Site) -> std::result::Result<Option<Arc<dyn Engine>>, Problem> {
+    // A name that is wrong is told where a folder is looked for.
+    let Ok(connection) = site.connection(name) else { return Ok(None) };
+    C::search(&connection).transpose()
+}
+
+fn problems_of(checked: Result<Problems>, connection: &Spanned<String>) -> Problems {
+    checked.unwrap_or_else(|e| {
+        let problem = Problem::error(connection.span, &e.message);
+        let mut problems = Problems::default();
+        problems.push(match e.help {
+            Some(help) => problem.help(help),
+            None => problem,
+        });
+        problems
+    })
 }
 
 /// Why Elasticsearch has no index of this name (*Create index API*, path parameters).
@@ -179,7 +268,39 @@ fn not_a_field(field: &Field) -> Option<String> {
     written.is_err().then(|| format!("JSON cannot hold column `{name}` of type {}", field.data_type()))
 }
 
-struct SearchSink {
+/// Rows that are no documents.
+fn reject(
+    lines: &[std::result::Result<Pair, String>],
+    batch: &RecordBatch,
+    nameless: &[usize],
+    large: &[usize],
+    out: &mut dyn Out,
+) -> Result<()> {
+    let why = |row: usize| lines.get(row).and_then(|r| r.as_ref().err().cloned()).unwrap_or_default();
+    out.reject_rows("search.id", batch, nameless, &why)?;
+    out.reject_rows("search.size", batch, large, &|row| {
+        let bytes = lines.get(row).and_then(|r| r.as_ref().ok()).map_or(0, |pair| pair.range.len());
+        format!("the document has {bytes} bytes, but Elasticsearch takes {LARGEST} at most")
+    })
+}
+
+/// Documents to an engine, while they come.
+struct Live {
+    engine: Arc<dyn Engine>,
+    index: Index,
+    documents: Documents,
+    /// Bytes of a request.
+    size: u64,
+}
+
+impl Sink for Live {
+    fn open(&self, task: &Task) -> Result<Box<dyn Writer>> {
+        Ok(Box::new(SendWriter::open(self, task)?))
+    }
+}
+
+/// Documents to files.
+struct Spool {
     /// The folder of the index.
     target: PathBuf,
     documents: Documents,
@@ -190,9 +311,9 @@ struct SearchSink {
     node: String,
 }
 
-impl Sink for SearchSink {
+impl Sink for Spool {
     fn open(&self, task: &Task) -> Result<Box<dyn Writer>> {
-        Ok(Box::new(SearchWriter::open(self, task)?))
+        Ok(Box::new(SpoolWriter::open(self, task)?))
     }
 
     fn commit(&self, commit: &Commit, pending: &[Pending]) -> Result<()> {

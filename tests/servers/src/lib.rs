@@ -9,6 +9,7 @@ mod objects;
 mod postgres;
 mod process;
 mod proxy;
+mod search;
 
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
@@ -16,6 +17,7 @@ pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
 pub use process::{NOBODY, Process, folder, free_port, until};
 pub use proxy::{Act, Proxy};
+pub use search::{Bulk, FakeSearch, Noida, noida};
 
 #[cfg(test)]
 mod tests {

@@ -87,6 +87,10 @@ fn try_it(connection: &Connection, its: Use) -> Result<String> {
     if let Some(found) = selvedge_tables::probe::<All>(connection, its.reads) {
         return found;
     }
+    if let Some(engine) = All::search(connection) {
+        let engine = engine.map_err(|p| Error::graph(p.message))?;
+        return Ok(format!("version {} answers at {}", engine.reach()?, engine.place()));
+    }
     if connection.kind == "Folder" {
         return try_folder(connection, its);
     }

@@ -6,6 +6,7 @@ use memchr::memchr_iter;
 use selvedge_node::{Error, Result, write_json_lines};
 use sha2::{Digest, Sha256};
 use std::fmt::Write;
+use std::hash::{DefaultHasher, Hash, Hasher};
 use std::ops::Range;
 
 /// The longest id that Elasticsearch takes, in bytes.
@@ -14,23 +15,34 @@ const LONGEST: usize = 512;
 /// Makes the lines of a batch.
 #[derive(Debug, Clone)]
 pub struct Documents {
-    /// The line before a document, up to the id: `{"index":{"_index":"…","_id":`.
+    /// The line before a document, up to the id: `{"index":{"_index":"…","_id":`, or `{"create":…` of a data stream.
     action: Vec<u8>,
     /// Indices of the columns of the id. None: the document tells it.
     id: Vec<usize>,
 }
 
-/// The lines of a batch: one range of `text` for each row, or why it has none.
+/// The lines of a batch, one pair for each row, or why it has none.
 #[derive(Debug, Default)]
 pub struct Lines {
     pub text: Vec<u8>,
-    pub rows: Vec<std::result::Result<Range<usize>, String>>,
+    pub rows: Vec<std::result::Result<Pair, String>>,
+}
+
+/// What to do, and the document.
+#[derive(Debug)]
+pub struct Pair {
+    /// Both lines, in the text.
+    pub range: Range<usize>,
+    /// Where the second begins.
+    pub document: usize,
+    /// Of the id.
+    pub hash: u64,
 }
 
 impl Documents {
-    pub fn new(index: &str, id: Vec<usize>) -> Documents {
+    pub fn new(operation: &str, index: &str, id: Vec<usize>) -> Documents {
         let index = serde_json::Value::from(index);
-        Documents { action: format!("{{\"index\":{{\"_index\":{index},\"_id\":").into_bytes(), id }
+        Documents { action: format!("{{\"{operation}\":{{\"_index\":{index},\"_id\":").into_bytes(), id }
     }
 
     pub fn lines(&self, batch: &RecordBatch) -> Result<Lines> {
@@ -62,7 +74,7 @@ impl Documents {
             id.clear();
             match columns.as_slice() {
                 [] => hexadecimal(document, &mut id),
-                [one] => id.push_str(&one.value(row).try_to_string()?),
+                [one] => one.value(row).write(&mut id)?,
                 many => {
                     for (i, column) in many.iter().enumerate() {
                         id.push_str(if i > 0 { "|" } else { "" });
@@ -82,8 +94,9 @@ impl Documents {
             lines.text.extend_from_slice(&self.action);
             serde_json::to_writer(&mut lines.text, &id).map_err(|e| Error::bug(format!("writing an id: {e}")))?;
             lines.text.extend_from_slice(b"}}\n");
+            let at = lines.text.len();
             lines.text.extend_from_slice(document);
-            lines.rows.push(Ok(from..lines.text.len()));
+            lines.rows.push(Ok(Pair { range: from..lines.text.len(), document: at, hash: hash(&id) }));
         }
         Ok(lines)
     }
@@ -97,6 +110,12 @@ fn join(value: &str, id: &mut String) {
         }
         id.push(c);
     }
+}
+
+fn hash(id: &str) -> u64 {
+    let mut hasher = DefaultHasher::new();
+    id.hash(&mut hasher);
+    hasher.finish()
 }
 
 /// SHA-256.

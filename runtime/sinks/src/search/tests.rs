@@ -2,13 +2,14 @@
 
 use super::*;
 use crate::files::tests::{commit, data, task, text};
+use selvedge_connect::Embedded;
 use selvedge_node::Work;
 use selvedge_testkit::{Case, Recorder, table};
 use std::path::Path;
 
 const CHAT: &str = r#"(connection: "search", index: "chat", id: ["s", "m"])"#;
 
-fn case(config: &str, base: &Path) -> Case<Search> {
+fn case(config: &str, base: &Path) -> Case<Search<Embedded>> {
     Case::new(config).base(base).connection("search", "Folder", r#"(path: "search")"#)
 }
 

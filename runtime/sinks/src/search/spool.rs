@@ -1,6 +1,6 @@
 //! One instance of the sink: lines to files of a size that one request may have.
 
-use super::{LARGEST, SearchSink};
+use super::{LARGEST, Spool, reject};
 use crate::files::Mode;
 use crate::files::publish::{Flushed, Staged, final_name};
 use crate::files::staging::{Staging, folder_name};
@@ -9,7 +9,7 @@ use selvedge_node::{Error, Out, Pending, Reservation, Result, Task, Writer};
 use std::fs::File;
 use std::io::Write;
 
-pub struct SearchWriter {
+pub struct SpoolWriter {
     documents: super::Documents,
     size: u64,
     /// The run's name, where it is part of the files' names.
@@ -29,12 +29,12 @@ struct Open {
     bytes: u64,
 }
 
-impl SearchWriter {
-    pub fn open(sink: &SearchSink, task: &Task) -> Result<SearchWriter> {
+impl SpoolWriter {
+    pub fn open(sink: &Spool, task: &Task) -> Result<SpoolWriter> {
         let replace = sink.mode == Mode::Replace;
         let staging_name = folder_name(&task.run, &sink.node);
         let staging = Staging::open(&sink.target, &staging_name, task.instance, replace)?;
-        Ok(SearchWriter {
+        Ok(SpoolWriter {
             documents: sink.documents.clone(),
             size: sink.size,
             run: (!replace).then(|| task.run.clone()),
@@ -72,7 +72,7 @@ impl SearchWriter {
     }
 }
 
-impl Writer for SearchWriter {
+impl Writer for SpoolWriter {
     fn write(&mut self, _: usize, batch: RecordBatch, out: &mut dyn Out) -> Result<()> {
         let lines = self.documents.lines(&batch)?;
         self.memory.resize(2 * lines.text.capacity() as u64);
@@ -85,11 +85,11 @@ impl Writer for SearchWriter {
                     nameless.push(row);
                     continue;
                 }
-                Ok(range) if range.len() as u64 > LARGEST => {
+                Ok(pair) if pair.range.len() as u64 > LARGEST => {
                     large.push(row);
                     continue;
                 }
-                Ok(range) => range.clone(),
+                Ok(pair) => pair.range.clone(),
             };
             let used = self.open.as_ref().map_or(0, |open| open.bytes);
             let is_full = used + (to - from + range.len()) as u64 > self.size && used + (to - from) as u64 > 0;
@@ -112,12 +112,7 @@ impl Writer for SearchWriter {
         }
         drop(lines.text);
         self.memory.resize(0);
-        let why = |row: usize| lines.rows.get(row).and_then(|r| r.clone().err()).unwrap_or_default();
-        out.reject_rows("search.id", &batch, &nameless, &why)?;
-        out.reject_rows("search.size", &batch, &large, &|row| {
-            let bytes = lines.rows.get(row).and_then(|r| r.as_ref().ok()).map_or(0, |r| r.len());
-            format!("the document has {bytes} bytes, but Elasticsearch takes {LARGEST} at most")
-        })?;
+        reject(&lines.rows, &batch, &nameless, &large, out)?;
         out.absorb("written", written);
         if !self.closed.is_empty() {
             out.publish_soon();
