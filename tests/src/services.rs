@@ -9,12 +9,13 @@ use rusqlite::types::ValueRef;
 use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Span};
 use selvedge_servers::{
-    Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, mariadb, noida, objects,
-    postgres,
+    Act, Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, RedshiftStandIn, mariadb,
+    noida, objects, postgres,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
 use std::sync::Arc;
+use std::sync::atomic::{AtomicU32, Ordering};
 
 /// A SQLite database as a database of MariaDB.
 fn seed(place: &Place, file: &str, database: &str) {
@@ -62,9 +63,43 @@ fn bucket(url: &str) -> (String, Arc<dyn Store>) {
 
 #[test]
 fn the_graphs_are_the_same_with_servers() {
+    postgres().sql("CREATE SCHEMA lake_side");
+    let warehouse = in_postgres("Postgres", postgres().port, "lake_side", "");
+    the_graphs_are_the_same(&warehouse, &warehouse);
+    assert_eq!(noida().documents("chat-keywords"), documents());
+}
+
+/// Redshift is an emulator: PostgreSQL with Redshift's COPY.
+#[test]
+fn the_graphs_are_the_same_with_a_stand_in_of_redshift() {
+    postgres().sql("CREATE SCHEMA redshift");
+    let (staging, objects) = bucket(&objects().url());
+    let root = objects.place("");
+    let stand_in = RedshiftStandIn::start(
+        postgres(),
+        move |url| Some(objects.get(url.strip_prefix(&root)?.trim_start_matches('/')).unwrap()?.0.to_vec()),
+        |_, _| Act::Pass,
+    );
+    let staging = staging.trim_start_matches("ObjectStore");
+    let more = format!(", tls: Disable, staging: {staging}, copy: Keys");
+    let warehouse = in_postgres("Redshift", stand_in.port, "redshift", &more);
+    the_graphs_are_the_same(&warehouse, &in_postgres("Postgres", postgres().port, "redshift", ""));
+}
+
+fn in_postgres(kind: &str, port: u16, schema: &str, more: &str) -> String {
+    format!(
+        r#"{kind}(host: "127.0.0.1", port: "{port}", database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}", schema: "{schema}"{more})"#
+    )
+}
+
+/// What is loaded into `warehouse` is read from `loaded`.
+fn the_graphs_are_the_same(warehouse: &str, loaded: &str) {
     let place = place();
-    seed(&place, "graphs/inventory/data/retail.db", "retail");
-    seed(&place, "graphs/customer/data/shop.db", "shop_copy");
+    static COUNT: AtomicU32 = AtomicU32::new(0);
+    let n = COUNT.fetch_add(1, Ordering::Relaxed);
+    let (retail, shop) = (format!("retail_{n}"), format!("shop_{n}"));
+    seed(&place, "graphs/inventory/data/retail.db", &retail);
+    seed(&place, "graphs/customer/data/shop.db", &shop);
     let (landing, files) = bucket(&objects().url());
     for graph in ["market_iri", "market_numerator"] {
         for file in place.files(&format!("graphs/{graph}/data")) {
@@ -89,13 +124,12 @@ fn the_graphs_are_the_same_with_servers() {
         let connections = format!(
             r#"Connections(profiles: {{"aws": {{
                 "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake}, "search": Elasticsearch(url: "{}"),
-                "warehouse": Postgres(host: "127.0.0.1", port: "{}", database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}"),
+                "warehouse": {warehouse}, "loaded": {loaded},
                 "copy": Sqlite(path: "out/warehouse.db"),
             }}}})"#,
-            database("retail"),
-            database("shop_copy"),
+            database(&retail),
+            database(&shop),
             noida().url(),
-            postgres().port
         );
         place.write("graphs/connections.ron", connections);
         let path = format!("graphs/{}/graph.ron", graph.name);
@@ -114,7 +148,7 @@ fn the_graphs_are_the_same_with_servers() {
         for table in graph.tables {
             let copy = format!(
                 r#"Graph(name: "copy", nodes: {{
-                    "from": Table(connection: "warehouse", table: "{table}"),
+                    "from": Table(connection: "loaded", table: "{table}"),
                     "to": Warehouse(input: "from", connection: "copy", table: "{table}", mode: Replace),
                 }})"#
             );
@@ -123,7 +157,6 @@ fn the_graphs_are_the_same_with_servers() {
         }
         check(&place, graph, &json(&place.path(&report)));
     }
-    assert_eq!(noida().documents("chat-keywords"), documents());
 }
 
 /// What the website's graph writes for the bulk API, by id.

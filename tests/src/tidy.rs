@@ -102,6 +102,17 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-connect-postgres", CONNECT),
     ("selvedge-connect-objects", CONNECT),
     ("selvedge-connect-search", CONNECT),
+    (
+        "selvedge-connect-redshift",
+        &[
+            "selvedge-ron",
+            "selvedge-node",
+            "selvedge-schemas",
+            "selvedge-connect",
+            "selvedge-connect-postgres",
+            "selvedge-connect-objects",
+        ],
+    ),
     ("selvedge-servers", &[]),
     ("selvedge-sources", NODE),
     ("selvedge-transforms", NODE),

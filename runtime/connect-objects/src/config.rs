@@ -19,16 +19,16 @@ pub const KIND: &str = "ObjectStore";
 /// `ObjectStore(url: "s3://retail-lake/raw", region: "eu-west-1")`. No Debug: keys are in it.
 #[derive(Deserialize)]
 #[serde(deny_unknown_fields)]
-struct Config {
+pub struct Config {
     /// `s3://bucket/prefix`, `gs://bucket/prefix`, `az://container/prefix`, `https://host/path`.
-    url: Spanned<String>,
+    pub url: Spanned<String>,
     region: Option<String>,
     /// Of a server that speaks S3, or an emulator: `"http://127.0.0.1:9000"`. It is asked by path, not by host name.
     endpoint: Option<String>,
     /// With `secret_key`. Without them the environment tells, or the machine's role.
-    access_key: Option<String>,
-    secret_key: Option<String>,
-    session_token: Option<String>,
+    pub access_key: Option<String>,
+    pub secret_key: Option<String>,
+    pub session_token: Option<String>,
     /// Seconds that one request may take; 60 unless told.
     timeout: Option<u64>,
     /// How often a request that failed is sent again; 8 unless told.
@@ -42,11 +42,15 @@ struct Config {
 pub fn connect(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
     (connection.kind == KIND).then(|| {
         let config: Config = connection.config()?;
-        Ok(Arc::new(config.bucket()?) as Arc<dyn Store>)
+        config.store()
     })
 }
 
 impl Config {
+    pub fn store(&self) -> Result<Arc<dyn Store>, Problem> {
+        Ok(Arc::new(self.bucket()?))
+    }
+
     fn bucket(&self) -> Result<Bucket, Problem> {
         let url = self.url.trim_end_matches('/');
         let problem = |text: String| Problem::error(self.url.span, text);

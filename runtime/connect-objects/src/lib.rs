@@ -13,4 +13,4 @@ mod read;
 mod tests;
 mod write;
 
-pub use config::{KIND, connect};
+pub use config::{Config, KIND, connect};

@@ -1,6 +1,6 @@
 //! Where a server is, how to get in, and what it means when it does not let one.
 
-use crate::{literal, quoted};
+use crate::quoted;
 use rustls::client::danger::{HandshakeSignatureValid, ServerCertVerified, ServerCertVerifier};
 use rustls::crypto::{CryptoProvider, ring, verify_tls12_signature, verify_tls13_signature};
 use rustls::pki_types::pem::PemObject;
@@ -8,7 +8,7 @@ use rustls::pki_types::{CertificateDer, ServerName, UnixTime};
 use rustls::{ClientConfig, DigitallySignedStruct, RootCertStore, SignatureScheme};
 use selvedge_connect::retry::Backoff;
 use selvedge_connect::wait;
-use selvedge_node::{Error, Problem, Result};
+use selvedge_node::{Connection, Error, Problem, Result, Span};
 use serde::Deserialize;
 use std::error::Error as _;
 use std::path::{Path, PathBuf};
@@ -27,9 +27,10 @@ const CONNECT: Duration = Duration::from_secs(15);
 #[derive(Clone)]
 pub struct Postgres {
     /// `postgres://host:port/database`, for people.
-    pub(crate) place: String,
+    pub place: String,
     /// Of tables that are named without one.
-    pub(crate) schema: String,
+    pub schema: String,
+    setup: &'static str,
     config: tokio_postgres::Config,
     tls: MakeRustlsConnect,
 }
@@ -53,14 +54,14 @@ struct Config {
 /// What comes from the environment is text.
 #[derive(Deserialize)]
 #[serde(untagged)]
-enum Port {
+pub enum Port {
     Number(u16),
     Text(String),
 }
 
 /// The modes of libpq's `sslmode` that say what they do.
 #[derive(Default, Deserialize)]
-enum Tls {
+pub enum Tls {
     Disable,
     /// Encrypted if the server can. Nobody proves who he is.
     #[default]
@@ -73,46 +74,91 @@ enum Tls {
     },
 }
 
+/// How to get to a server that speaks PostgreSQL's protocol. No Debug: a password is in it.
+pub struct Access {
+    /// `postgres`, for people.
+    pub scheme: &'static str,
+    pub host: String,
+    pub port: u16,
+    pub database: String,
+    pub user: String,
+    pub password: Option<String>,
+    /// Of tables that are named without one.
+    pub schema: String,
+    pub tls: Tls,
+    /// Statements that begin a session: the texts of values must not depend on how the server is set up.
+    pub setup: &'static str,
+}
+
+/// Nor may a full pipeline count as idle.
+const SETUP: &str = "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; \
+    SET extra_float_digits = 1; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0";
+
+impl Port {
+    /// The number, or that of the kind of server.
+    pub fn or(given: Option<&Port>, usual: u16, span: Span) -> std::result::Result<u16, Problem> {
+        match given {
+            None => Ok(usual),
+            Some(Port::Number(port)) => Ok(*port),
+            Some(Port::Text(text)) => text
+                .trim()
+                .parse()
+                .map_err(|_| Problem::error(span, format!("port must be 1 to 65535, but is `{text}`"))),
+        }
+    }
+}
+
 impl Postgres {
-    pub fn new(connection: &selvedge_node::Connection) -> std::result::Result<Postgres, Problem> {
+    pub fn new(connection: &Connection) -> std::result::Result<Postgres, Problem> {
         let given: Config = connection.config()?;
-        let wrong = |text: String| Problem::error(connection.span, text);
-        let port = match &given.port {
-            None => 5432,
-            Some(Port::Number(port)) => *port,
-            Some(Port::Text(text)) => {
-                text.trim().parse().map_err(|_| wrong(format!("port must be 1 to 65535, but is `{text}`")))?
-            }
+        let access = Access {
+            scheme: "postgres",
+            port: Port::or(given.port.as_ref(), 5432, connection.span)?,
+            host: given.host,
+            database: given.database,
+            user: given.user,
+            password: given.password,
+            schema: given.schema.unwrap_or_else(|| "public".into()),
+            tls: given.tls,
+            setup: SETUP,
         };
+        Postgres::of(&access, connection)
+    }
+
+    /// A server that is another kind of connection.
+    pub fn of(access: &Access, connection: &Connection) -> std::result::Result<Postgres, Problem> {
+        let Access { scheme, host, port, database, .. } = access;
         let mut config = tokio_postgres::Config::new();
-        config.host(&given.host).port(port).dbname(&given.database).user(&given.user).connect_timeout(CONNECT);
+        config.host(host).port(*port).dbname(database).user(&access.user).connect_timeout(CONNECT);
         config.application_name("selvedge");
-        if let Some(password) = &given.password {
+        if let Some(password) = &access.password {
             config.password(password);
         }
-        config.ssl_mode(match given.tls {
+        config.ssl_mode(match access.tls {
             Tls::Disable => SslMode::Disable,
             Tls::Prefer => SslMode::Prefer,
             Tls::Require | Tls::VerifyFull { .. } => SslMode::Require,
         });
-        let ca = match &given.tls {
+        let ca = match &access.tls {
             Tls::VerifyFull { ca } => Some(connection.base.join(ca)),
             _ => None,
         };
+        let tls = tls(ca.as_deref()).map_err(|e| Problem::error(connection.span, e.to_string()))?;
         Ok(Postgres {
-            place: format!("postgres://{}:{port}/{}", given.host, given.database),
-            schema: given.schema.unwrap_or_else(|| "public".into()),
+            place: format!("{scheme}://{host}:{port}/{database}"),
+            schema: access.schema.clone(),
+            setup: access.setup,
             config,
-            tls: MakeRustlsConnect::new(tls(ca.as_deref()).map_err(|e| wrong(e.to_string()))?),
+            tls: MakeRustlsConnect::new(tls),
         })
     }
 
     /// Runs this with a connection of its own, to the end.
-    pub(crate) fn with<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T>) -> Result<T> {
+    pub fn with<T>(&self, work: impl AsyncFnOnce(&Session) -> Result<T>) -> Result<T> {
         wait(async { work(&self.session().await?).await })?
     }
 
-    pub(crate) async fn session(&self) -> Result<Session> {
+    pub async fn session(&self) -> Result<Session> {
         let connected = self.config.connect(self.tls.clone()).await;
         let (client, connection) = connected.map_err(|e| self.unreached(&e))?;
         let link = Background::spawn(async move {
@@ -120,29 +166,23 @@ impl Postgres {
             _ = connection.await;
         });
         let session = Session { client, _link: link };
-        // The texts of values must not depend on how the server is set up; nor may a full pipeline count as idle.
-        let setup = format!(
-            "SET datestyle = 'ISO'; SET timezone = 'UTC'; SET intervalstyle = 'postgres'; SET bytea_output = 'hex'; \
-             SET extra_float_digits = 1; SET statement_timeout = 0; SET idle_in_transaction_session_timeout = 0; \
-             SELECT pg_catalog.set_config('search_path', {}, false)",
-            literal(&quoted(&self.schema))
-        );
+        let setup = format!("{}; SET search_path TO {}", self.setup, quoted(&self.schema));
         session.client.batch_execute(&setup).await.map_err(|e| self.error("setting up a session with", &e))?;
         Ok(session)
     }
 
     /// A connection that is kept, for a load. A server that comes again is waited for.
-    pub(crate) fn connect(&self) -> Result<Session> {
+    pub fn connect(&self) -> Result<Session> {
         Backoff::default().retry(|| wait(self.session())?)
     }
 
     /// Statements without an answer.
-    pub(crate) fn execute(&self, session: &Session, doing: &str, sql: &str) -> Result<()> {
+    pub fn execute(&self, session: &Session, doing: &str, sql: &str) -> Result<()> {
         wait(session.client.batch_execute(sql))?.map_err(|e| self.error(doing, &e))
     }
 
     /// Rows of text.
-    pub(crate) fn query(&self, session: &Session, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
+    pub fn query(&self, session: &Session, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let found = wait(session.client.simple_query(sql))?.map_err(|e| self.error(doing, &e))?;
         let rows = found.into_iter().filter_map(|message| match message {
             SimpleQueryMessage::Row(row) => Some((0..row.len()).map(|at| row.get(at).map(str::to_string)).collect()),
@@ -152,7 +192,7 @@ impl Postgres {
     }
 
     /// A table of the connection's schema, in SQL.
-    pub(crate) fn table(&self, name: &str) -> String {
+    pub fn table(&self, name: &str) -> String {
         format!("{}.{}", quoted(&self.schema), quoted(name))
     }
 
@@ -176,7 +216,7 @@ impl Postgres {
     }
 
     /// What the server says, whose fault it is, and the way out.
-    pub(crate) fn error(&self, doing: &str, e: &tokio_postgres::Error) -> Error {
+    pub fn error(&self, doing: &str, e: &tokio_postgres::Error) -> Error {
         let told = Error::world(format!("{doing} {}: {}", self.place, reason(e)));
         let Some(db) = e.as_db_error() else {
             return if e.is_closed() || e.source().is_some() { told.retryable() } else { told };

@@ -23,7 +23,7 @@ mod stage;
 mod target;
 mod types;
 
-use connection::Postgres;
+pub use connection::{Access, Port, Postgres, Session, Tls};
 use selvedge_connect::database::{Described, Driver, Load, Relation, Select};
 use selvedge_node::{Connection, Problem, Problems, Reader, Result, Task};
 use selvedge_schemas::{Extent, FoundColumn};
@@ -38,17 +38,17 @@ pub fn connect(connection: &Connection) -> Option<std::result::Result<Arc<dyn Dr
 }
 
 /// A name in SQL.
-fn quoted(name: &str) -> String {
+pub fn quoted(name: &str) -> String {
     format!("\"{}\"", name.replace('"', "\"\""))
 }
 
 /// Names in SQL, with commas.
-fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
+pub fn list<S: AsRef<str>>(names: impl IntoIterator<Item = S>) -> String {
     names.into_iter().map(|n| quoted(n.as_ref())).collect::<Vec<_>>().join(", ")
 }
 
 /// A text in SQL. Backslashes mean themselves: `standard_conforming_strings` is on since 9.1.
-fn literal(text: &str) -> String {
+pub fn literal(text: &str) -> String {
     format!("'{}'", text.replace('\'', "''"))
 }
 

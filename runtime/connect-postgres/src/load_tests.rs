@@ -79,6 +79,7 @@ fn load(table: &str, batch: &RecordBatch, change: Change) -> Load {
         change,
         create: true,
         drift: Drift::Fail,
+        layout: Default::default(),
         node: "g/load".into(),
         span: Span::default(),
     }

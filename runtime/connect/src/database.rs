@@ -71,6 +71,21 @@ pub enum Drift {
     AddColumns,
 }
 
+/// How Redshift lays out a table that it makes. Other databases have nothing like it.
+#[derive(Debug, Clone, Default, PartialEq)]
+pub struct Layout {
+    pub distribution: Option<Distribution>,
+    pub sort: Vec<String>,
+}
+
+#[derive(Debug, Clone, PartialEq)]
+pub enum Distribution {
+    Even,
+    All,
+    /// Rows with equal values in this column are on one slice.
+    Key(String),
+}
+
 /// What the sink does.
 #[derive(Debug, Clone)]
 pub struct Load {
@@ -80,6 +95,7 @@ pub struct Load {
     /// Make the table if there is none.
     pub create: bool,
     pub drift: Drift,
+    pub layout: Layout,
     /// `graph/node`: names the load in commits.
     pub node: String,
     /// For problems: the place of the table's name.

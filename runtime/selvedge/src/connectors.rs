@@ -13,7 +13,9 @@ pub struct All;
 
 impl Connectors for All {
     fn database(connection: &Connection) -> Option<Result<Arc<dyn Driver>, Problem>> {
-        selvedge_connect_mysql::connect(connection).or_else(|| selvedge_connect_postgres::connect(connection))
+        selvedge_connect_mysql::connect(connection)
+            .or_else(|| selvedge_connect_postgres::connect(connection))
+            .or_else(|| selvedge_connect_redshift::connect(connection))
     }
     fn store(connection: &Connection) -> Option<Result<Arc<dyn Store>, Problem>> {
         selvedge_connect_objects::connect(connection)

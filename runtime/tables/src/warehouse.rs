@@ -2,7 +2,7 @@
 
 use crate::connect;
 use selvedge_connect::Connectors;
-use selvedge_connect::database::{Change, Drift, Load};
+use selvedge_connect::database::{self, Change, Distribution, Drift, Load};
 use selvedge_node::prelude::*;
 use std::marker::PhantomData;
 
@@ -30,10 +30,31 @@ pub enum OnDrift {
     AddColumns,
 }
 
+/// On which of its slices Redshift puts the rows of a table that it makes.
+#[derive(Debug, Clone, PartialEq, Deserialize, JsonSchema)]
+pub enum Dist {
+    Even,
+    /// All rows on all nodes.
+    All,
+    /// Rows with equal values in this column together.
+    Key(Column),
+}
+
+/// How Redshift lays out a table that it makes. Other databases have nothing like it, and let it be.
+#[derive(Debug, Clone, Default, PartialEq, Deserialize, JsonSchema)]
+#[serde(deny_unknown_fields)]
+pub struct Layout {
+    /// `Even`, `All` or `Key("sku")`. Without it Redshift decides.
+    dist: Option<Dist>,
+    /// Columns that the rows are sorted by.
+    #[serde(default)]
+    sort: Vec<Column>,
+}
+
 #[derive(Deserialize, JsonSchema)]
 #[serde(deny_unknown_fields)]
 pub struct Config {
-    /// A database connection: `Sqlite(path: "warehouse.db")` or `Postgres(host: "…", database: "retail", …)`.
+    /// A database connection: `Sqlite(path: "warehouse.db")`, `Postgres(host: "…", database: "retail", …)` or `Redshift(…)`.
     connection: Spanned<String>,
     /// The table to load.
     table: Spanned<String>,
@@ -46,6 +67,9 @@ pub struct Config {
     /// `Fail` (the default) or `AddColumns`.
     #[serde(default)]
     drift: OnDrift,
+    /// For Redshift: `(dist: Key("sku"), sort: ["day"])`.
+    #[serde(default)]
+    redshift: Layout,
 }
 
 fn yes() -> bool {
@@ -56,7 +80,7 @@ impl<C: Connectors> Kind for Warehouse<C> {
     const NAME: &'static str = "Warehouse";
     const ROLE: Role = Role::Sink;
     const ABOUT: &'static str = "loads rows into a table: append, replace or upsert, in one transaction";
-    const DOCS: &'static str = r#"Loads into SQLite (`Sqlite(path: "warehouse.db")`) and PostgreSQL.
+    const DOCS: &'static str = r#"Loads into SQLite (`Sqlite(path: "warehouse.db")`), PostgreSQL and Redshift.
 
 ### PostgreSQL
 `Postgres(host: "…", database: "retail", user: "etl", password: "${secret:retail}", schema: "public")`, as for `Table`. Rows are copied as they come, by COPY,
@@ -71,6 +95,28 @@ nanoseconds are refused by the plan. Into a table that is there, text goes to js
 
 Rejected rows: `warehouse.key`, and as `warehouse.constraint` what a column cannot hold (too long, out of range, no JSON, null where it must not be).
 What only all rows together break (UNIQUE, FOREIGN KEY) or a CHECK refuses stops the load; nothing is loaded then.
+
+### Redshift
+```ron
+// part of connections.ron
+{ "warehouse": Redshift(
+    host: "retail.eu-west-1.redshift.amazonaws.com", database: "retail", user: "etl", password: "${secret:REDSHIFT}",
+    staging: (url: "s3://retail-staging/redshift", region: "eu-west-1"),
+    copy: Role("arn:aws:iam::123456789012:role/load"),
+) }
+```
+
+Rows become Parquet parts in the bucket of `staging` (settings of an `ObjectStore`), of some 64 MiB, while they come. When the whole run is done, the parts are completed and listed in a manifest; one
+transaction copies them into a temporary table, compares the number of rows, moves them to the target and notes the run in `_selvedge_commits`. Then they are removed. Give the bucket a
+lifecycle rule that ends multipart uploads after some days: runs that were killed leave some. `copy` is how Redshift gets into the bucket: `DefaultRole`, `Role("arn:…")`, or `Keys`, those of
+`staging`. Redshift's role needs to read there; ours to read, write and remove. `tls` is `Require` unless told: `VerifyFull(ca: "…")` is better, `Disable` for tunnels.
+
+**Replace** is DELETE and INSERT: readers see the old rows or the new ones, and VACUUM is the cluster's. **Upsert** is a MERGE. A table that is made has keys NOT NULL and, where the node says so, a layout:
+`redshift: (dist: Key("sku"), sort: ["day"])`; other databases let that be. Names keep upper and lower case.
+
+Types are those of PostgreSQL, but text is `varchar(65535)`, binary `varbyte`, UInt64 `decimal(20,0)`. Into a table that is there, a column must hold every value of the type that comes, as the plan
+tells; text goes to SUPER by JSON_PARSE. Rejected rows: `warehouse.key`; as `warehouse.constraint` a null where it must not be, text of more bytes than the column takes or with a
+zero character. What only Redshift can tell stops the load; nothing is loaded then.
 
 ### SQLite
 **All or nothing, once.** Rows are staged in a file beside the database, so that others can use it meanwhile. When the whole run is done,
@@ -134,6 +180,19 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 Change::Upsert(keys.iter().map(|k| k.value.clone()).collect())
             }
         };
+        let named = config.redshift.dist.iter().filter_map(|dist| match dist {
+            Dist::Key(column) => Some(column.clone()),
+            Dist::Even | Dist::All => None,
+        });
+        problems.take(columns(&schema, &named.chain(config.redshift.sort.iter().cloned()).collect::<Vec<_>>()));
+        let layout = database::Layout {
+            distribution: config.redshift.dist.map(|dist| match dist {
+                Dist::Even => Distribution::Even,
+                Dist::All => Distribution::All,
+                Dist::Key(column) => Distribution::Key(column.value),
+            }),
+            sort: config.redshift.sort.into_iter().map(|c| c.value).collect(),
+        };
         let driver = problems.take(connect::<C>(site, &config.connection));
         let Some(driver) = driver.filter(|_| !problems.has_errors()) else { return Err(problems) };
         let load = Load {
@@ -145,6 +204,7 @@ second), `warehouse.key` (null in a key of an upsert), `warehouse.range` (a date
                 OnDrift::Fail => Drift::Fail,
                 OnDrift::AddColumns => Drift::AddColumns,
             },
+            layout,
             node: format!("{}/{}", site.graph, site.node),
             span: config.table.span,
         };

@@ -9,6 +9,7 @@ mod objects;
 mod postgres;
 mod process;
 mod proxy;
+mod redshift;
 mod search;
 
 pub use install::{debian, python};
@@ -17,6 +18,7 @@ pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
 pub use process::{NOBODY, Process, folder, free_port, until};
 pub use proxy::{Act, Proxy};
+pub use redshift::RedshiftStandIn;
 pub use search::{Bulk, FakeSearch, Noida, noida};
 
 #[cfg(test)]
