@@ -1,6 +1,7 @@
 //! End-to-end tests: the real binary, real files, and the rules that the house keeps.
 #![expect(clippy::unwrap_used, reason = "a test ends at the first surprise")]
 
+mod aws;
 mod bad_input;
 mod bookmarks;
 mod catalogue;

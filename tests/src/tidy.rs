@@ -100,6 +100,7 @@ const MAY_KNOW: &[(&str, &[&str])] = &[
     ("selvedge-connect", &["selvedge-node", "selvedge-cast", "selvedge-schemas"]),
     ("selvedge-connect-mysql", CONNECT),
     ("selvedge-connect-postgres", CONNECT),
+    ("selvedge-connect-aws", CONNECT),
     ("selvedge-connect-objects", CONNECT),
     ("selvedge-connect-search", CONNECT),
     (
@@ -144,7 +145,8 @@ const NODE: &[&str] = &[
     "selvedge-schemas",
 ];
 /// A client of something outside: the seam it stands behind, and nothing of the nodes.
-const CONNECT: &[&str] = &["selvedge-ron", "selvedge-node", "selvedge-connect", "selvedge-cast", "selvedge-schemas"];
+const CONNECT: &[&str] =
+    &["selvedge-ron", "selvedge-node", "selvedge-connect", "selvedge-connect-aws", "selvedge-cast", "selvedge-schemas"];
 /// These may know everything.
 const TOP: &[&str] = &["selvedge", "selvedge-tests", "selvedge-bench"];
 

@@ -1,15 +1,18 @@
 //! What a connection says, as a client.
 
 use crate::bucket::{Bucket, Client};
-use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey};
+use object_store::aws::{AmazonS3Builder, AmazonS3ConfigKey, AwsCredential};
 use object_store::azure::{AzureConfigKey, MicrosoftAzureBuilder};
 use object_store::gcp::{GoogleCloudStorageBuilder, GoogleConfigKey};
 use object_store::http::HttpBuilder;
-use object_store::{BackoffConfig, ClientOptions, RetryConfig};
+use object_store::{BackoffConfig, ClientOptions, CredentialProvider, RetryConfig};
 use selvedge_connect::store::Store;
+use selvedge_connect_aws::{Identity, identity};
 use selvedge_node::{Connection, Problem, Spanned};
 use serde::Deserialize;
 use std::collections::BTreeMap;
+use std::fmt;
+use std::pin::Pin;
 use std::sync::Arc;
 use std::time::Duration;
 
@@ -25,7 +28,10 @@ pub struct Config {
     region: Option<String>,
     /// Of a server that speaks S3, or an emulator: `"http://127.0.0.1:9000"`. It is asked by path, not by host name.
     endpoint: Option<String>,
-    /// With `secret_key`. Without them the environment tells, or the machine's role.
+    /// Of `~/.aws/config`, for S3. Without it, and without keys, the chain of AWS's own tools: the environment, `AWS_PROFILE`, a web identity,
+    /// the container or instance.
+    profile: Option<String>,
+    /// With `secret_key`: no chain, these keys.
     pub access_key: Option<String>,
     pub secret_key: Option<String>,
     pub session_token: Option<String>,
@@ -87,6 +93,14 @@ impl Config {
         }
         if let Some(token) = &self.session_token {
             builder = builder.with_token(token);
+        }
+        let told = |name: &str| self.options.keys().any(|key| key.trim_start_matches("aws_") == name);
+        if self.access_key.is_none() && !told("access_key_id") && !told("skip_signature") {
+            let who = Chain(identity(self.profile.as_deref()).map_err(|e| Problem::error(self.url.span, e.message))?);
+            if let (None, Some(region)) = (&self.region, who.0.region()) {
+                builder = builder.with_region(region);
+            }
+            builder = builder.with_credentials(Arc::new(who));
         }
         for (name, value) in &self.options {
             builder = builder.with_config(self.option::<AmazonS3ConfigKey>(name)?, value);
@@ -157,5 +171,39 @@ impl Config {
 
     fn refused(&self, e: &object_store::Error) -> Problem {
         Problem::error(self.url.span, crate::error::reason(e))
+    }
+}
+
+/// Keys that are renewed.
+struct Chain(Arc<Identity>);
+
+impl fmt::Debug for Chain {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Chain")
+    }
+}
+
+impl CredentialProvider for Chain {
+    type Credential = AwsCredential;
+
+    // As `async_trait` writes it.
+    fn get_credential<'a, 'b>(
+        &'a self,
+    ) -> Pin<Box<dyn Future<Output = object_store::Result<Arc<AwsCredential>>> + Send + 'b>>
+    where
+        'a: 'b,
+        Self: 'b,
+    {
+        Box::pin(async {
+            let found = self.0.credentials().await.map_err(|e| {
+                let text = e.help.map_or(e.message.clone(), |help| format!("{} ({help})", e.message));
+                object_store::Error::Generic { store: "S3", source: text.into() }
+            })?;
+            Ok(Arc::new(AwsCredential {
+                key_id: found.access_key_id().into(),
+                secret_key: found.secret_access_key().into(),
+                token: found.session_token().map(str::to_string),
+            }))
+        })
     }
 }

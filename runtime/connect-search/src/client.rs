@@ -5,9 +5,11 @@ use reqwest::header::{AUTHORIZATION, CONTENT_ENCODING, CONTENT_TYPE, RETRY_AFTER
 use reqwest::{Method, StatusCode};
 use selvedge_connect::retry::Backoff;
 use selvedge_connect::wait;
+use selvedge_connect_aws::{Identity, signed};
 use selvedge_node::{Error, Result};
 use serde_json::Value;
 use std::fmt;
+use std::sync::Arc;
 use std::time::Duration;
 
 /// An engine, and how to get in.
@@ -28,6 +30,7 @@ pub enum Auth {
     Nobody,
     Basic(String, String),
     Header(String),
+    Aws { identity: Arc<Identity>, region: String, service: String },
 }
 
 /// The longest wait that an engine may ask for.
@@ -56,20 +59,29 @@ impl fmt::Display for Version {
 impl Client {
     /// One request. An error has had no answer.
     pub async fn ask(&self, method: Method, path: &str, body: Option<(&'static str, Bytes)>) -> Result<Answered> {
-        let mut request = self.http.request(method, format!("{}/{path}", self.place));
+        let url = format!("{}/{path}", self.place);
+        let mut headers = vec![];
+        let mut sent = Bytes::new();
+        if let Some((kind, body)) = body {
+            headers.push((CONTENT_TYPE.as_str(), kind));
+            let zip = self.gzip && body.len() > 1024;
+            sent = if zip { zipped(&body)?.into() } else { body };
+            if zip {
+                headers.push((CONTENT_ENCODING.as_str(), "gzip"));
+            }
+        }
+        let mut request = self.http.request(method.clone(), &url);
         request = match &self.auth {
             Auth::Nobody => request,
             Auth::Basic(user, password) => request.basic_auth(user, Some(password)),
             Auth::Header(text) => request.header(AUTHORIZATION, text),
-        };
-        if let Some((kind, body)) = body {
-            request = request.header(CONTENT_TYPE, kind);
-            if self.gzip && body.len() > 1024 {
-                request = request.header(CONTENT_ENCODING, "gzip").body(zipped(&body)?);
-            } else {
-                request = request.body(body);
+            Auth::Aws { identity, region, service } => {
+                let to = (method.as_str(), url.as_str());
+                let signature = signed(identity, (region, service), to, &headers, &sent).await?;
+                signature.into_iter().fold(request, |request, (name, value)| request.header(name, value))
             }
-        }
+        };
+        request = headers.into_iter().fold(request, |request, (name, value)| request.header(name, value)).body(sent);
         let answer = request.send().await.map_err(|e| self.unreached(&e))?;
         let status = answer.status();
         let after = answer.headers().get(RETRY_AFTER).and_then(|v| v.to_str().ok()?.trim().parse().ok());

@@ -3,6 +3,7 @@
 use crate::client::{Auth, Client};
 use reqwest::Certificate;
 use selvedge_connect::retry::Backoff;
+use selvedge_connect_aws::identity;
 use selvedge_node::{Connection, Problem, Spanned};
 use serde::Deserialize;
 use std::path::PathBuf;
@@ -43,6 +44,14 @@ enum How {
     ApiKey(String),
     /// A token: `Authorization: Bearer …`.
     Bearer(String),
+    /// Amazon OpenSearch: requests are signed with the credentials of AWS's chain.
+    Aws {
+        /// Unless told, that of the chain.
+        region: Option<String>,
+        /// `es` unless told; `aoss` is Serverless.
+        service: Option<String>,
+        profile: Option<String>,
+    },
 }
 
 impl Client {
@@ -85,6 +94,13 @@ impl Client {
                 How::Basic { user, password } => Auth::Basic(user, password),
                 How::ApiKey(key) => Auth::Header(format!("ApiKey {key}")),
                 How::Bearer(token) => Auth::Header(format!("Bearer {token}")),
+                How::Aws { region, service, profile } => {
+                    let identity = identity(profile.as_deref()).map_err(|e| wrong(e.message))?;
+                    let Some(region) = region.or_else(|| identity.region().map(str::to_string)) else {
+                        return Err(wrong("no AWS region is known".into()).help("auth: Aws(region: \"eu-west-1\")"));
+                    };
+                    Auth::Aws { identity, region, service: service.unwrap_or_else(|| "es".into()) }
+                }
             },
             gzip: config.gzip,
             requests: config.requests.unwrap_or(4).clamp(1, 64),

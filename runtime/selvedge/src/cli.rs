@@ -172,6 +172,7 @@ impl Source {
             profile: self.profile.clone(),
             set: self.set.clone(),
             connections: self.connections.clone(),
+            vault: crate::connectors::vault,
             ..selvedge_spec::Options::from_env()
         }
     }

@@ -6,6 +6,7 @@ use selvedge_connect::search::Engine;
 use selvedge_connect::store::Store;
 use selvedge_node::{Connection, Connections, Problem};
 use selvedge_spec::ConnectionSpec;
+use std::collections::BTreeMap;
 use std::sync::Arc;
 
 /// What the binary can connect to besides what is embedded.
@@ -23,6 +24,12 @@ impl Connectors for All {
     fn search(connection: &Connection) -> Option<Result<Arc<dyn Engine>, Problem>> {
         selvedge_connect_search::connect(connection)
     }
+}
+
+/// Secrets that services keep.
+pub fn vault(name: &str, env: &BTreeMap<String, String>) -> Option<Result<String, (String, Option<String>)>> {
+    let found = selvedge_connect_aws::secret(name, &|name| env.get(name).cloned())?;
+    Some(found.map_err(|e| (e.message, e.help)))
 }
 
 /// The connections of the chosen profile.

@@ -85,7 +85,8 @@ impl<C: Connectors> Kind for Search<C> {
 ### An engine
 Documents are sent while rows come, by `_bulk`, in requests of at most `roll.size` bytes (10 MiB unless told) and `documents` of the
 connection (10,000); each thread has `requests` of them on their way (4). Of several rows with one id the last wins, whatever had to be sent
-again. `auth` is `Basic(user: "…", password: "…")`, `ApiKey("…")` or `Bearer("…")`; `ca` is a file of certificates to trust; `gzip: true`
+again. `auth` is `Basic(user: "…", password: "…")`, `ApiKey("…")`, `Bearer("…")` or, for Amazon
+OpenSearch, `Aws(region: "…", service: "es")` (`aoss` for Serverless), which signs requests with the credentials of AWS's chain or of a `profile`; `ca` is a file of certificates to trust; `gzip: true`
 compresses; `timeout` is in seconds (60).
 
 **An engine has no transactions**: documents can be searched before the run is done, and stay when it fails. Since ids are the same in every

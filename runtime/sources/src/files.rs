@@ -183,7 +183,7 @@ order within a part; parts and files are read side by side.
 ### Object stores
 A connection `ObjectStore(url: "s3://bucket/prefix")` reads from S3 (also `gs://`, `az://`, and single files by `https://`) with the same paths
 and globs. Credentials come from the connection (`access_key`, `secret_key: "${secret:…}"`) or, as for the AWS tools, from the environment,
-a web identity or the machine's role; `endpoint` names another server that speaks S3. Text is fetched in chunks of 4 MiB ahead of its reader;
+a profile (`profile: "…"`, `AWS_PROFILE`), SSO, a web identity or the machine's role; `endpoint` names another server that speaks S3. Text is fetched in chunks of 4 MiB ahead of its reader;
 of Parquet and ORC only the wanted columns and stripes, a split at a time, several requests together. An object that is written
 anew while it is read stops the run: no mixture is read. The change of an object is told by its ETag.
 

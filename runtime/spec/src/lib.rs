@@ -86,11 +86,16 @@ pub struct Options {
     pub env: BTreeMap<String, String>,
     /// Instead of looking for `connections.ron` beside and above the graph.
     pub connections: Option<PathBuf>,
+    /// Where `${secret:SERVICE:NAME}` is looked for.
+    pub vault: Vault,
 }
+
+/// Looks a secret up by `SERVICE:NAME`, with the environment. `None`: there is no such service. An error is a message and a way out.
+pub type Vault = fn(&str, &BTreeMap<String, String>) -> Option<Result<String, (String, Option<String>)>>;
 
 impl Default for Options {
     fn default() -> Options {
-        Options { profile: "local".into(), set: vec![], env: BTreeMap::new(), connections: None }
+        Options { profile: "local".into(), set: vec![], env: BTreeMap::new(), connections: None, vault: |_, _| None }
     }
 }
 

@@ -227,6 +227,18 @@ impl Loader<'_> {
     }
 
     fn secret(&mut self, name: &str, place: Span) -> Option<String> {
+        match (self.options.vault)(name, &self.options.env) {
+            None => {}
+            Some(Ok(text)) => return Some(text),
+            Some(Err((why, help))) => {
+                let problem = Problem::error(place, format!("cannot read the secret `{name}`: {why}"));
+                self.problems.push(match help {
+                    Some(help) => problem.help(help),
+                    None => problem,
+                });
+                return None;
+            }
+        }
         let plain =
             name.chars().all(|c| c.is_ascii_alphanumeric() || matches!(c, '_' | '-' | '.')) && !name.starts_with('.');
         if name.is_empty() || !plain {

@@ -42,6 +42,10 @@ fn options(profile: &str, set: &[(&str, &str)], env: &[(&str, &str)]) -> Options
         set: set.iter().map(owned).collect(),
         env: env.iter().map(owned).collect(),
         connections: None,
+        vault: |name, _| {
+            let name = name.strip_prefix("vault:")?;
+            Some(if name == "there" { Ok("kept".into()) } else { Err((format!("no {name}"), Some("make it".into()))) })
+        },
     }
 }
 
@@ -157,6 +161,22 @@ Graph(name: "of ${store}", params: {"store": "12", "n": 5, "keys": ["a", "${stor
         ],
     );
     assert_eq!(spec.params[1].value.to_string(), "6");
+}
+
+#[test]
+fn secrets_of_services_are_asked_for() {
+    let sources = |text: &str| {
+        let loaded = read(&format!(r#"// file: graph.ron
+Graph(name: "g", nodes: {{"a": N(x: "{text}")}})"#), &options("local", &[], &[]));
+        (loaded.1.map(|spec| format!("{:?}", spec.nodes)), loaded.0)
+    };
+    let (spec, _) = sources("${secret:vault:there}");
+    assert!(!spec.unwrap().contains("kept"));
+    let (problems, files) = sources("${secret:vault:gone}");
+    let told = crate::render(&problems.unwrap_err().0, &files, false);
+    assert!(told.contains("cannot read the secret `vault:gone`: no gone") && told.contains("make it"), "{told}");
+    let (problems, files) = sources("${secret:other:there}");
+    assert!(crate::render(&problems.unwrap_err().0, &files, false).contains("is no name of a secret"));
 }
 
 #[test]

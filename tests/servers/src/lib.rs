@@ -5,6 +5,7 @@
 
 mod install;
 mod mariadb;
+mod moto;
 mod objects;
 mod postgres;
 mod process;
@@ -14,6 +15,7 @@ mod search;
 
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
+pub use moto::{Moto, moto};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
 pub use process::{NOBODY, Process, folder, free_port, until};
