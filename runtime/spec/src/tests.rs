@@ -166,8 +166,13 @@ Graph(name: "of ${store}", params: {"store": "12", "n": 5, "keys": ["a", "${stor
 #[test]
 fn secrets_of_services_are_asked_for() {
     let sources = |text: &str| {
-        let loaded = read(&format!(r#"// file: graph.ron
-Graph(name: "g", nodes: {{"a": N(x: "{text}")}})"#), &options("local", &[], &[]));
+        let loaded = read(
+            &format!(
+                r#"// file: graph.ron
+Graph(name: "g", nodes: {{"a": N(x: "{text}")}})"#
+            ),
+            &options("local", &[], &[]),
+        );
         (loaded.1.map(|spec| format!("{:?}", spec.nodes)), loaded.0)
     };
     let (spec, _) = sources("${secret:vault:there}");
