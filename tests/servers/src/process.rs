@@ -140,6 +140,15 @@ pub fn until(what: &str, mut done: impl FnMut() -> bool) {
     }
 }
 
+fn own() -> PathBuf {
+    std::env::temp_dir().join(format!("{FOLDERS}{}", std::process::id()))
+}
+
+/// Removes the folders of this program, when its servers are gone.
+pub fn leave() {
+    let _ = std::fs::remove_dir_all(own());
+}
+
 const FOLDERS: &str = "selvedge-servers-";
 
 /// A folder of this test program that any user of the machine may pass through. Those of programs that are gone are removed first.
@@ -156,7 +165,7 @@ pub fn folder(name: &str) -> PathBuf {
             }
         }
     });
-    let own = all.join(format!("{FOLDERS}{}", std::process::id()));
+    let own = own();
     let folder = own.join(format!("{name}-{}", COUNT.fetch_add(1, Ordering::Relaxed)));
     std::fs::create_dir_all(&folder).unwrap_or_else(|e| panic!("{}: {e}", folder.display()));
     folder

@@ -20,7 +20,7 @@ pub struct Noida {
 }
 
 impl Noida {
-    fn start() -> Noida {
+    pub fn start() -> Noida {
         let program = python(&["noida-db==0.2.3"]).join("noida_db/noida-db");
         let folder = folder("noida");
         let port = free_port();

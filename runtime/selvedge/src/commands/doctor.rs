@@ -44,8 +44,8 @@ pub fn doctor(args: &Check) -> u8 {
 /// Whether all connections that the graph uses are as they should be.
 fn connections(path: &Path, args: &Check) -> bool {
     let loaded = selvedge_spec::load_partly(&Os, path, &args.source.options());
-    // What is wrong with the text is told by the check that follows.
-    let Some(spec) = loaded.spec else { return false };
+    // What is wrong with the text is told by the check that follows; a connection that lacks a value would be blamed for something else.
+    let Some(spec) = loaded.spec.filter(|_| loaded.errors.0.is_empty()) else { return false };
     let mut used: BTreeMap<String, Use> = BTreeMap::new();
     for node in &spec.nodes {
         let Some(name) = connection(node) else { continue };

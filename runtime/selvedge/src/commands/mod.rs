@@ -13,6 +13,7 @@ mod plan;
 mod plugin;
 mod run;
 mod test;
+mod up;
 mod why;
 
 use crate::cli::Command;
@@ -30,6 +31,7 @@ pub fn dispatch(command: Command) -> u8 {
         Command::Nodes(args) => nodes::nodes(&args),
         Command::Crawl(args) => crawl::crawl(&args),
         Command::Test(args) => test::test(&args),
+        Command::Up { graphs } => up::up(&graphs),
         Command::Why(args) => why::why(&args),
         Command::Bookmark(command) => bookmark::bookmark(&command),
         Command::Plugin(command) => plugin::plugin(&command),
