@@ -5,9 +5,11 @@ use crate::graphs::{GRAPHS, check, place};
 use crate::harness::{Place, json, top};
 use crate::kills::doomed;
 use selvedge_servers::{
-    Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_SECRET, POSTGRES_PASSWORD, Stack, mariadb, postgres,
+    Act, Bulk, FakeSearch, MARIADB_PASSWORD, OBJECTS_KEY, OBJECTS_SECRET, POSTGRES_PASSWORD, Postgres, RedshiftStandIn,
+    Stack, mariadb, objects, postgres,
 };
 use serde_json::Value;
+use std::cell::RefCell;
 use std::collections::BTreeMap;
 use std::sync::OnceLock;
 
@@ -169,10 +171,39 @@ fn documents_arrive_whatever_fails() {
 /// A load from MariaDB into PostgreSQL is killed at each message that one of its threads sends, and gone on from: every row has arrived once.
 #[test]
 fn a_kill_at_any_message_to_a_server_loses_and_doubles_nothing() {
+    let port = postgres().port;
+    let warehouse = format!(
+        r#"Postgres(host: "127.0.0.1", port: {port}, database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}")"#
+    );
+    kill_at_messages("kills", &warehouse, |_| (), |sql| postgres().sql(sql));
+}
+
+/// So it is with a load into Redshift's stand-in, whose database crashes besides.
+#[test]
+fn a_kill_at_any_message_to_redshift_loses_and_doubles_nothing() {
+    let server = RefCell::new(Postgres::start());
+    let stand_in = RedshiftStandIn::start(&server.borrow(), |url| objects().get(url), |_, _| Act::Pass);
+    let warehouse = format!(
+        r#"Redshift(host: "127.0.0.1", port: {}, database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}", tls: Disable,
+            staging: (url: "{}", endpoint: "{}", region: "us-east-1", access_key: "{OBJECTS_KEY}", secret_key: "{OBJECTS_SECRET}"), copy: Keys)"#,
+        stand_in.port,
+        objects().url(),
+        objects().endpoint()
+    );
+    let crash = |n: u64| {
+        if n.is_multiple_of(3) {
+            server.borrow_mut().crash_and_restart();
+        }
+    };
+    kill_at_messages("kills_redshift", &warehouse, crash, |sql| server.borrow().sql(sql));
+}
+
+/// `between` is called after each kill, `sql` asks the warehouse.
+fn kill_at_messages(database: &str, warehouse: &str, between: impl Fn(u64), sql: impl Fn(&str) -> String) {
     selvedge_servers::debian(&["strace"], "/usr/bin/strace");
     const ROWS: u64 = 4000;
     mariadb().sql(&format!(
-        "CREATE DATABASE kills; CREATE TABLE kills.t AS SELECT seq AS id, seq % 7 AS shop FROM seq_1_to_{ROWS}"
+        "CREATE DATABASE {database}; CREATE TABLE {database}.t AS SELECT seq AS id, seq % 7 AS shop FROM seq_1_to_{ROWS}"
     ));
     let place = Place::with(
         r#"Graph(name: "load", params: {"to": "none"}, nodes: {
@@ -185,11 +216,10 @@ fn a_kill_at_any_message_to_a_server_loses_and_doubles_nothing() {
         "connections.ron",
         format!(
             r#"Connections(profiles: {{"local": {{
-                "db": MySql(host: "127.0.0.1", port: {}, database: "kills", user: "app", password: "{MARIADB_PASSWORD}"),
-                "warehouse": Postgres(host: "127.0.0.1", port: {}, database: "retail", user: "etl", password: "{POSTGRES_PASSWORD}"),
+                "db": MySql(host: "127.0.0.1", port: {}, database: "{database}", user: "app", password: "{MARIADB_PASSWORD}"),
+                "warehouse": {warehouse},
             }}}})"#,
             mariadb().port,
-            postgres().port
         ),
     );
     let (mut deaths, mut survived) = (0, 0);
@@ -203,11 +233,11 @@ fn a_kill_at_any_message_to_a_server_loses_and_doubles_nothing() {
             _ => panic!("message {n}: {ran}"),
         }
         if ran.code.is_none() {
+            between(n);
             place.selvedge(&words).code(0);
         }
         for table in ["", "_merged"] {
-            let found =
-                postgres().sql(&format!("SELECT count(*), count(DISTINCT id), sum(shop) FROM killed_{n}{table}"));
+            let found = sql(&format!("SELECT count(*), count(DISTINCT id), sum(shop) FROM killed_{n}{table}"));
             let shops: u64 = (1..=ROWS).map(|id| id % 7).sum();
             assert_eq!(found.trim(), format!("{ROWS}|{ROWS}|{shops}"), "after a kill at message {n}");
         }

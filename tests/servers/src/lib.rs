@@ -6,6 +6,7 @@
 mod install;
 mod mariadb;
 mod moto;
+mod mysql;
 mod objects;
 mod postgres;
 mod process;
@@ -17,6 +18,7 @@ mod stack;
 pub use install::{debian, python};
 pub use mariadb::{MariaDb, PASSWORD as MARIADB_PASSWORD, mariadb};
 pub use moto::{Moto, moto};
+pub use mysql::{MySql, mysql};
 pub use objects::{KEY as OBJECTS_KEY, Objects, SECRET as OBJECTS_SECRET, objects};
 pub use postgres::{PASSWORD as POSTGRES_PASSWORD, Postgres, postgres};
 pub use process::{NOBODY, Process, folder, free_port, leave, until};

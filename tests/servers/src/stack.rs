@@ -65,6 +65,8 @@ impl Stack {
             ("WAREHOUSE_HOST", here()),
             ("WAREHOUSE_PORT", self.redshift.port.to_string()),
             ("WAREHOUSE_TLS", disable()),
+            // PostgreSQL itself, behind the stand-in for Redshift.
+            ("POSTGRES_PORT", self.postgres.port.to_string()),
             ("SELVEDGE_SECRET_warehouse", POSTGRES_PASSWORD.into()),
             ("LOAD_ROLE", "arn:aws:iam::000000000000:role/stand-in".into()),
             ("SEARCH_URL", self.search.url()),
