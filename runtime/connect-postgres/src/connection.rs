@@ -181,6 +181,16 @@ impl Postgres {
         wait(session.client.batch_execute(sql))?.map_err(|e| self.error(doing, &e))
     }
 
+    /// One statement; how many rows it has changed.
+    pub fn affected(&self, session: &Session, doing: &str, sql: &str) -> Result<u64> {
+        let found = wait(session.client.simple_query(sql))?.map_err(|e| self.error(doing, &e))?;
+        let changed = found.into_iter().filter_map(|message| match message {
+            SimpleQueryMessage::CommandComplete(rows) => Some(rows),
+            _ => None,
+        });
+        Ok(changed.sum())
+    }
+
     /// Rows of text.
     pub fn query(&self, session: &Session, doing: &str, sql: &str) -> Result<Vec<Vec<Option<String>>>> {
         let found = wait(session.client.simple_query(sql))?.map_err(|e| self.error(doing, &e))?;

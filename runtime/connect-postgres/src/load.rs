@@ -86,14 +86,12 @@ impl Loader {
             execute(&format!("DELETE FROM {target}"))?;
         }
         if let Some(staged) = self.staged(flushed) {
-            let found = self.database.query(client, &doing, &format!("SELECT count(*) FROM {}", staged.from))?;
-            let found = found.into_iter().flatten().flatten().next().and_then(|n| n.parse().ok()).unwrap_or(0);
+            let found = self.change(client, &doing, &target, &staged)?;
             if rows != found {
                 let (table, place) = (&self.load.table, &self.database.place);
                 let text = format!("{rows} rows were staged for `{table}` in {place}, but {found} are there");
                 return Err(Error::world(text).help("somebody has changed the tables `_selvedge_stage_…`; run again"));
             }
-            execute(&self.change(&target, &staged))?;
         }
         execute(&format!(
             "DELETE FROM {commits} WHERE run = {run} AND node = {node} AND epoch > 1 AND epoch + {EPOCHS} < {}; COMMIT",
@@ -113,12 +111,17 @@ impl Loader {
         })
     }
 
-    fn change(&self, target: &str, Staged { from, flush }: &Staged) -> String {
+    /// Moves the staged rows; how many there were.
+    fn change(&self, client: &Session, doing: &str, target: &str, Staged { from, flush }: &Staged) -> Result<u64> {
         let names: Vec<&str> = self.load.schema.fields().iter().map(|f| f.name().as_str()).collect();
         let columns = list(&names);
         let Change::Upsert(keys) = &self.load.change else {
-            return format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {from} ORDER BY {flush}, {ROW}");
+            // In no order: a table has none, and sorting would take longer than all else.
+            let sql = format!("INSERT INTO {target} ({columns}) SELECT {columns} FROM {from}");
+            return self.database.affected(client, doing, &sql);
         };
+        let found = self.database.query(client, doing, &format!("SELECT count(*) FROM {from}"))?;
+        let found = found.into_iter().flatten().flatten().next().and_then(|n| n.parse().ok()).unwrap_or(0);
         let same: Vec<String> = keys.iter().map(|k| format!("t.{0} = l.{0}", quoted(k))).collect();
         let same = same.join(" AND ");
         let set: Vec<String> = names
@@ -138,10 +141,12 @@ impl Loader {
             sql += &format!("UPDATE {target} t SET {} FROM pg_temp._selvedge_latest l WHERE {same};", set.join(", "));
         }
         let ours: Vec<String> = names.iter().map(|name| format!("l.{}", quoted(name))).collect();
-        sql + &format!(
+        sql += &format!(
             "INSERT INTO {target} ({columns}) SELECT {} FROM pg_temp._selvedge_latest l WHERE NOT EXISTS (SELECT FROM {target} t WHERE {same});",
             ours.join(", ")
-        )
+        );
+        self.database.execute(client, doing, &sql)?;
+        Ok(found)
     }
 
     /// Drops the stages that nobody uses. Best effort.

@@ -107,7 +107,10 @@ impl StageWriter {
         let table = database.table(&stage);
         let names = list(load.schema.fields().iter().map(|f| f.name().as_str()).chain([MARK, ROW]));
         Ok(StageWriter {
-            create: format!("CREATE TABLE IF NOT EXISTS {table} ({}, {MARK} text, {ROW} bigint)", columns.join(", ")),
+            create: format!(
+                "CREATE TABLE IF NOT EXISTS {table} ({}, {MARK} text, {ROW} bigint) WITH (autovacuum_enabled = false)",
+                columns.join(", ")
+            ),
             copy: format!("COPY {table} ({names}) FROM STDIN"),
             database: database.clone(),
             load: load.clone(),

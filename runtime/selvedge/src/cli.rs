@@ -12,7 +12,13 @@ pub struct Cli {
     #[command(subcommand)]
     pub command: Command,
     /// What to log to standard error, as in `warn` or `selvedge_exec=debug`
-    #[arg(long, global = true, env = "SELVEDGE_LOG", default_value = "warn", value_name = "FILTER")]
+    #[arg(
+        long,
+        global = true,
+        env = "SELVEDGE_LOG",
+        default_value = "warn,aws_config=error,aws_runtime=error",
+        value_name = "FILTER"
+    )]
     pub log: String,
 }
 

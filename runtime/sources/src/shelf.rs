@@ -5,16 +5,17 @@
 
 use bytes::Bytes;
 use selvedge_connect::store::{Object, ReadAt, Store};
-use selvedge_node::Result;
+use selvedge_node::{Error, Result};
 use std::io::{self, Cursor, Read};
 use std::ops::Range;
 use std::sync::{Arc, Mutex, PoisonError};
+use std::thread::JoinHandle;
 
 /// Bytes of an edge.
 const EDGE: u64 = 64 << 10;
-/// Edges that are at hand at a time, and their bytes.
+/// Edges that are at hand at a time, and their bytes; as many are on their way.
 const MOST: usize = 512;
-const BYTES: u64 = 16 << 20;
+const BYTES: u64 = 8 << 20;
 
 #[derive(Clone, Copy)]
 pub enum Edge {
@@ -30,11 +31,12 @@ pub struct Shelf {
     ends: Mutex<Window>,
 }
 
-/// The edges of some neighbours.
+/// The edges of some neighbours, and those behind them on their way.
 #[derive(Default)]
 struct Window {
     first: usize,
     edges: Vec<Bytes>,
+    ahead: Option<JoinHandle<Result<Vec<Bytes>>>>,
 }
 
 impl Shelf {
@@ -63,23 +65,39 @@ impl Shelf {
         if let Some(bytes) = at.checked_sub(window.first).and_then(|at| window.edges.get(at)) {
             return Ok(bytes.clone());
         }
+        // Whoever asks for the next one behind those at hand will ask for those behind it, too.
+        let goes_on = !window.edges.is_empty() && at == window.first + window.edges.len();
+        let edges = match window.ahead.take().filter(|_| goes_on) {
+            Some(ahead) => ahead.join().map_err(|_| Error::bug("reading ahead of small objects"))??,
+            None => self.store.ranges(&self.wanted(at, edge))?,
+        };
+        let found = edges.first().cloned().unwrap_or_default();
+        let next = self.wanted(at + edges.len(), edge);
+        let ahead = (goes_on && !next.is_empty()).then(|| {
+            let store = self.store.clone();
+            std::thread::spawn(move || store.ranges(&next))
+        });
+        *window = Window { first: at, edges, ahead };
+        Ok(found)
+    }
+
+    /// The edges from this object on that are fetched together.
+    fn wanted(&self, from: usize, edge: Edge) -> Vec<(Object, Range<u64>)> {
         let mut bytes = 0;
-        let ranges = self.objects[at..].iter().take(MOST).map(|object| {
+        let ranges = self.objects.iter().skip(from).take(MOST).map(|object| {
             let range = match edge {
                 Edge::Start => 0..object.bytes.min(EDGE),
                 Edge::End => object.bytes.saturating_sub(EDGE)..object.bytes,
             };
             (object.clone(), range)
         });
-        let wanted: Vec<_> = ranges
+        ranges
             .take_while(|(_, range)| {
                 let first = bytes == 0;
                 bytes += range.end - range.start;
                 first || bytes <= BYTES
             })
-            .collect();
-        *window = Window { first: at, edges: self.store.ranges(&wanted)? };
-        Ok(window.edges.first().cloned().unwrap_or_default())
+            .collect()
     }
 }
 

@@ -236,10 +236,12 @@ impl Source for CsvSource {
         for (file, layout) in &self.files {
             // The length at plan time is a hint; the file may have grown.
             let bytes = file.bytes_now()?;
-            let compression = self.compression.of(file)?;
+            // Of what is one split anyway it is asked when that is read: many small objects are asked once.
+            let small = bytes <= self.split_bytes;
+            let compression = if small { self.compression } else { self.compression.of(file)? };
             let whole =
                 CsvSplit { file: file.clone(), layout: layout.clone(), compression, header: self.header, range: None };
-            if compression != Compression::Uncompressed || bytes <= self.split_bytes {
+            if small || compression != Compression::Uncompressed {
                 splits.push(Box::new(whole));
                 continue;
             }

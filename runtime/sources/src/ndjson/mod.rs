@@ -170,10 +170,12 @@ impl Source for NdjsonSource {
         let mut splits: Vec<Box<dyn Split>> = vec![];
         for file in &self.files {
             let bytes = file.bytes_now()?;
-            let compression = self.compression.of(file)?;
+            // Of what is one split anyway it is asked when that is read: many small objects are asked once.
+            let small = bytes <= self.split_bytes;
+            let compression = if small { self.compression } else { self.compression.of(file)? };
             let split =
                 |range| Box::new(NdjsonSplit { file: file.clone(), layout: self.layout.clone(), compression, range });
-            if compression != Compression::Uncompressed || bytes <= self.split_bytes {
+            if small || compression != Compression::Uncompressed {
                 splits.push(split(None));
                 continue;
             }
