@@ -24,7 +24,7 @@ uri=$(apt-get indextargets --format '$(REPO_URI)' | head -1)
 echo "deb [signed-by=/usr/share/keyrings/debian-archive-keyring.gpg] $uri sid main" > "$1/apt/sources.list"
 apt="apt-get -q -o Dir::Etc::SourceList=$1/apt/sources.list -o Dir::Etc::SourceParts=/dev/null -o Dir::Etc::Preferences=/dev/null
     -o Dir::Etc::PreferencesParts=/dev/null -o Dir::State::Lists=$1/apt/lists -o Dir::State::status=$1/apt/status -o Dir::Cache=$1/apt
-    -o Debug::NoLocking=1 -o Acquire::Languages=none -o APT::Sandbox::User=root"
+    -o Debug::NoLocking=1 -o Acquire::Languages=none -o APT::Sandbox::User=root -o Acquire::http::Timeout=30 -o Acquire::Retries=1"
 $apt update
 $apt -y -d --no-install-recommends install mysql-server-core mysql-client-core
 for package in "$1"/apt/archives/*.deb; do dpkg-deb -x "$package" "$1/root"; done
